@@ -1,0 +1,141 @@
+//! The configuration as resolved: validated, every default filled in, nothing optional that the
+//! program would have to guess about. The rest of the program sees only these types.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use crate::naming::{Dtab, Path};
+
+/// One whole configuration file.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub admin: Admin,
+    pub engine: Engine,
+    pub routers: Vec<Router>,
+}
+
+/// The admin server and the limits of an orderly exit.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub addr: SocketAddr,
+    /// How long an orderly shutdown may take before what is left is cut.
+    pub shutdown_grace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DriverChoice {
+    /// io_uring where the kernel allows it, epoll otherwise.
+    Auto,
+    Uring,
+    Epoll,
+}
+
+/// Which cores get a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cores {
+    /// One shard for every core that the process may run on.
+    Auto,
+    /// The first N of them.
+    Count(usize),
+    /// Exactly these, by the kernel's numbering.
+    List(Vec<usize>),
+}
+
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub driver: DriverChoice,
+    pub cores: Cores,
+    /// Submission entries of each shard's ring (a power of two).
+    pub ring_entries: u32,
+    /// Completion entries (a power of two, at least 4 × `ring_entries`).
+    pub completion_entries: u32,
+    /// Receive buffers of each shard (a power of two, at most 32768).
+    pub buffer_count: u16,
+    /// Bytes of one receive buffer.
+    pub buffer_size: u32,
+    /// Client connections that the process holds at most; past it, accepting pauses.
+    pub max_connections: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Router {
+    pub label: String,
+    pub servers: Vec<Server>,
+    /// Tried in order; the first that finds a name wins.
+    pub identifiers: Vec<Identifier>,
+    pub dtab: Dtab,
+    /// Put before what an identifier finds (`/svc`).
+    pub dst_prefix: Path,
+    pub binding_timeout: Duration,
+    /// Entries that each shard's binding cache holds at most.
+    pub binding_cache: usize,
+    pub client: Client,
+    pub service: Service,
+    /// Limits on heads, for requests and responses alike.
+    pub heads: HeadLimits,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct HeadLimits {
+    /// Bytes of a whole head (request line and fields).
+    pub head_bytes: usize,
+    /// Bytes of the request line.
+    pub line_bytes: usize,
+    /// Number of fields.
+    pub fields: usize,
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub label: Option<String>,
+    pub ip: IpAddr,
+    pub port: u16,
+    /// Whole-request limit applied at the server; `None` is no limit.
+    pub timeout: Option<Duration>,
+    /// A connection that sends no request for so long is closed.
+    pub idle_timeout: Duration,
+    /// A head must be complete so long after its first byte (against slow-loris clients).
+    pub head_timeout: Duration,
+    /// A client that takes or gives no byte of a body for so long is cut.
+    pub body_timeout: Duration,
+    pub backlog: u32,
+    pub no_delay: bool,
+    /// Whether CONNECT requests are let through (as tunnels); refused with 405 otherwise.
+    pub allow_connect: bool,
+}
+
+#[derive(Debug, Clone)]
+pub enum Identifier {
+    /// `io.l5d.header.token`: the value of a header, one segment.
+    HeaderToken { header: String },
+    /// `io.l5d.methodAndHost`: `1.1/GET/host`, with the URI's segments if asked.
+    MethodAndHost { uri_in_dst: bool },
+    /// `io.l5d.path`: the first `segments` segments of the URI path, removed from it if `consume`.
+    Path { segments: usize, consume: bool },
+    /// `io.l5d.static`: always the same.
+    Static { path: Path },
+}
+
+/// Client policy (linkerd's `client:` with kind `io.l5d.global`).
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub connect_timeout: Duration,
+    /// Time from dispatch to the head of the response, for one attempt.
+    pub attempt_timeout: Option<Duration>,
+    /// A pooled connection idle for so long is closed.
+    pub idle_timeout: Duration,
+    /// A pooled connection of this age is not used again.
+    pub life_time: Option<Duration>,
+    /// Idle connections kept per endpoint and shard.
+    pub max_idle: usize,
+    /// A backend that gives or takes no byte of a body for so long is cut.
+    pub body_timeout: Duration,
+    pub no_delay: bool,
+}
+
+/// Service policy (linkerd's `service:` with kind `io.l5d.global`).
+#[derive(Debug, Clone)]
+pub struct Service {
+    /// Limit from the request's head to the response's head, over all attempts.
+    pub total_timeout: Option<Duration>,
+}
