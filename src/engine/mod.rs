@@ -1,7 +1,25 @@
-//! The engine: sockets, timers and tasks over a completion-shaped driver, one per shard.
+//! The engine: sockets, timers and tasks over a completion-shaped driver, one shard per core.
+//!
+//! What is above sees [`Shard`], [`Socket`], [`Listener`], [`Timer`] and mailboxes; what is below is
+//! a [`driver`]: io_uring, epoll or the simulation, chosen at start. This is the only room that
+//! knows descriptors and the only one with `unsafe` code.
 
 pub mod buf;
 pub mod driver;
+mod io;
+pub mod mailbox;
+pub mod pooled;
+pub mod shard;
 pub mod slab;
+pub mod socket;
+mod task;
 pub mod timer;
 pub mod tx;
+
+pub use buf::{Buf, BufPool};
+pub use pooled::{FuturePool, PooledFuture};
+pub use shard::{Shard, ShardCounters, Timer};
+pub use slab::Key;
+pub use socket::{Listener, Socket};
+pub use timer::NEVER;
+pub use tx::Segment;

@@ -1,1 +1,219 @@
+//! The data path: what one shard does for one router.
+//!
+//! A request walks: [`server`] accepts, [`connection`] reads heads one after the other,
+//! [`exchange`] takes each to its end ([`identify`] → [`bind`] → [`client`] picks an endpoint →
+//! [`pool`] or a new connection → [`pump`] moves the bodies), and the connection goes on. What is
+//! specific to HTTP/1.1 lives in [`h1`]; the rest speaks of heads, body events and buffers.
+//!
+//! Everything here belongs to one shard and is reached without a lock; the only things shared with
+//! other shards are atomics: the endpoints' state and the shards' loads.
 #![forbid(unsafe_code)]
+
+pub mod bind;
+pub mod client;
+pub mod connection;
+pub mod exchange;
+pub mod h1;
+pub mod identify;
+pub mod pool;
+pub mod pump;
+pub mod refusal;
+pub mod server;
+pub mod tunnel;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::balance::Rng;
+use crate::config::resolved;
+use crate::engine::driver::Fd;
+use crate::engine::{FuturePool, Key, Shard, Timer};
+use crate::http::h1::Limits;
+use crate::http::{RequestHead, ResponseHead};
+use crate::telemetry::{RouterSnapshot, RouterStats};
+
+use bind::Binder;
+use client::{Clients, Resolved, Resolver};
+use refusal::Refusal;
+use server::Loads;
+
+/// Heads kept for reuse.
+const HEADS_KEPT: usize = 256;
+/// Heads that a sweep leaves in place.
+const HEADS_TRIMMED: usize = 16;
+
+/// Gives a connection to another shard: (shard, server's index, descriptor). False when that
+/// shard's mailbox is full.
+pub type HandOver = Rc<dyn Fn(usize, usize, Fd) -> bool>;
+
+/// One router on one shard.
+pub struct Router {
+    pub shard: Shard,
+    pub config: Arc<resolved::Router>,
+    pub servers: Vec<Rc<resolved::Server>>,
+    pub binder: Binder,
+    pub clients: Clients,
+    pub limits: Limits,
+    pub stats: RouterStats,
+    pub futures: FuturePool,
+    /// Set when the shard shuts down: no new requests, connections close after their answer.
+    pub draining: Cell<bool>,
+    pub loads: Loads,
+    pub max_connections: usize,
+    /// The task that idle connections wake.
+    pub reaper: Cell<Key>,
+    /// The tasks of client connections.
+    pub connections: RefCell<HashSet<Key, foldhash::fast::RandomState>>,
+    hand_over: HandOver,
+    rng: RefCell<Rng>,
+    spare: RefCell<Vec<(Box<RequestHead>, Box<ResponseHead>)>>,
+}
+
+/// What a router gets from outside.
+pub struct Surroundings {
+    pub resolver: Resolver,
+    pub hand_over: HandOver,
+    pub loads: Loads,
+    pub max_connections: usize,
+    pub seed: u64,
+}
+
+impl Router {
+    /// Makes the router of a configuration on a shard and starts its reaper.
+    #[must_use]
+    pub fn new(shard: &Shard, config: Arc<resolved::Router>, around: Surroundings) -> Rc<Router> {
+        let limits = Limits {
+            head_bytes: config.heads.head_bytes,
+            line_bytes: config.heads.line_bytes,
+            fields: config.heads.fields,
+            ..Limits::default()
+        };
+        let router = Rc::new(Router {
+            shard: shard.clone(),
+            servers: config.servers.iter().cloned().map(Rc::new).collect(),
+            binder: Binder::new(config.dtab.clone(), config.binding_cache),
+            clients: Clients::new(shard, config.client.clone(), around.resolver),
+            limits,
+            stats: RouterStats::default(),
+            futures: FuturePool::default(),
+            draining: Cell::new(false),
+            loads: around.loads,
+            max_connections: around.max_connections,
+            reaper: Cell::new(Key::NONE),
+            connections: RefCell::default(),
+            hand_over: around.hand_over,
+            rng: RefCell::new(Rng::new(around.seed)),
+            spare: RefCell::default(),
+            config,
+        });
+        let reaped = Rc::downgrade(&router);
+        let shard_of_reaper = shard.clone();
+        let reaper = shard.spawn(async move {
+            let timer = Timer::new(&shard_of_reaper);
+            loop {
+                pool::next_sweep(&shard_of_reaper, &timer).await;
+                let Some(router) = reaped.upgrade() else {
+                    return;
+                };
+                router.clients.reap();
+                router.trim();
+            }
+        });
+        router.reaper.set(reaper);
+        router
+    }
+
+    /// Sixty-four random bits.
+    pub fn random(&self) -> u64 {
+        self.rng.borrow_mut().next_u64()
+    }
+
+    /// Takes in an answer of the slow path.
+    pub fn update(&self, answer: &Resolved) {
+        self.clients.update(answer);
+    }
+
+    /// Begins an orderly end: idle connections close, busy ones after their answer.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        for task in self.connections.borrow().iter() {
+            self.shard.wake(*task);
+        }
+    }
+
+    #[must_use]
+    pub fn snapshot(&self) -> RouterSnapshot {
+        let mut snapshot = self.stats.snapshot();
+        snapshot.idle_connections = self.clients.idle_connections() as u64;
+        snapshot.bound_names = self.binder.len() as u64;
+        snapshot
+    }
+
+    fn hand_over(&self, shard: usize, server: usize, fd: Fd) -> bool {
+        let handed = (self.hand_over)(shard, server, fd);
+        if handed {
+            self.stats.handed_over.set(self.stats.handed_over.get() + 1);
+        }
+        handed
+    }
+
+    fn count_refusal(&self, refusal: &Refusal) {
+        self.stats.count_status(refusal.status);
+        self.stats.count_refusal(refusal.reason);
+        tracing::debug!(
+            router = self.config.label,
+            status = refusal.status,
+            reason = refusal.reason,
+            fault = ?refusal.fault,
+            "{}",
+            refusal.text
+        );
+    }
+
+    /// A pair of heads for one request, returned to the stock when dropped.
+    fn heads(&self) -> Heads<'_> {
+        let (request, response) = self.spare.borrow_mut().pop().unwrap_or_default();
+        Heads {
+            request,
+            response,
+            router: self,
+        }
+    }
+
+    fn trim(&self) {
+        let mut spare = self.spare.borrow_mut();
+        spare.truncate(HEADS_TRIMMED);
+        spare.shrink_to(HEADS_TRIMMED);
+    }
+}
+
+/// See [`Router::heads`].
+struct Heads<'r> {
+    request: Box<RequestHead>,
+    response: Box<ResponseHead>,
+    router: &'r Router,
+}
+
+impl Drop for Heads<'_> {
+    fn drop(&mut self) {
+        let mut spare = self.router.spare.borrow_mut();
+        if spare.len() < HEADS_KEPT {
+            let mut request = std::mem::take(&mut self.request);
+            let mut response = std::mem::take(&mut self.response);
+            request.clear();
+            response.clear();
+            spare.push((request, response));
+        }
+    }
+}
+
+/// Takes one from a counter when dropped.
+struct Active<'a>(&'a Cell<u64>);
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}

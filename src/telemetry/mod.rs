@@ -1,1 +1,10 @@
+//! Telemetry: what each shard counts, in plain memory of its own.
+//!
+//! Nothing here is shared between threads: a shard counts in cells, and when the admin server asks,
+//! the shard itself takes a snapshot and sends it. So counting costs an addition, and reading costs
+//! the reader.
 #![forbid(unsafe_code)]
+
+mod router;
+
+pub use router::{RouterSnapshot, RouterStats};

@@ -17,7 +17,9 @@
 //!    for the rest.
 //! 5. Results below zero are negated errno values.
 
+mod buffer_ring;
 pub mod epoll;
+mod kernel;
 pub mod sim;
 pub mod uring;
 

@@ -1,0 +1,86 @@
+//! The plain system calls that both kernel drivers use: sockets, addresses, clock.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::{Fd, ListenOptions};
+
+/// Nanoseconds of the monotonic clock.
+pub fn monotonic_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is writable; the monotonic clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
+/// The descriptor that wakes a driver from other threads.
+pub fn event_fd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just made and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Makes, binds and listens.
+pub fn listen(
+    addr: SocketAddr,
+    options: ListenOptions,
+    nonblocking: bool,
+) -> io::Result<(Fd, SocketAddr)> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if options.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if options.no_delay {
+        // Accepted sockets inherit it.
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.set_nonblocking(nonblocking)?;
+    socket.bind(&addr.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let bound = socket
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("a listener without an internet address"))?;
+    Ok((Fd(socket.into_raw_fd()), bound))
+}
+
+/// Makes a socket for a connection to `remote`.
+pub fn socket(remote: &SocketAddr, no_delay: bool, nonblocking: bool) -> io::Result<Fd> {
+    let socket = Socket::new(Domain::for_address(*remote), Type::STREAM, Some(Protocol::TCP))?;
+    if no_delay {
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.set_nonblocking(nonblocking)?;
+    Ok(Fd(socket.into_raw_fd()))
+}
+
+pub fn shutdown_write(fd: Fd) {
+    // SAFETY: no memory is passed; on a descriptor that is no longer connected this is an error
+    // that does not matter.
+    unsafe { libc::shutdown(fd.0, libc::SHUT_WR) };
+}
+
+pub fn close(fd: Fd) {
+    // SAFETY: the engine owns the descriptor and closes it once.
+    unsafe { libc::close(fd.0) };
+}
+
+pub fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {
+    // SAFETY: the engine owns the descriptor, open while the borrow lasts.
+    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.0) };
+    SockRef::from(&borrowed)
+        .peer_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("a peer without an internet address"))
+}

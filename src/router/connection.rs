@@ -1,0 +1,210 @@
+//! A client's connection: request after request, until one side has had enough.
+
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::config::resolved::Server;
+use crate::engine::{Segment, Socket, Timer};
+use crate::http::h1::HeadReader;
+use crate::http::{Method, Version};
+
+use super::Router;
+use super::exchange::{Outcome, Walk, after};
+use super::h1::inbound::{Connection, HeadOutcome, Request, write_refusal};
+use super::pump::HIGH_WATER;
+use super::refusal::Refusal;
+
+/// How long a connection that is being closed is still read, so that the client gets to see the
+/// last response rather than a reset (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What follows a request on its connection.
+enum Next {
+    KeepAlive,
+    /// Everything was read and answered: close when it was sent.
+    Close,
+    /// The client may still be sending: close gently.
+    Linger,
+    /// Cut at once.
+    Abort,
+}
+
+/// Serves one connection to its end.
+pub async fn serve(router: Rc<Router>, server: Rc<Server>, socket: Socket) {
+    let timer = Timer::new(&router.shard);
+    let mut connection = Connection::new(socket);
+    let next = loop {
+        if !wait_for_request(&router, &server, &mut connection, &timer).await {
+            return;
+        }
+        let request = serve_request(&router, &server, &mut connection, &timer);
+        match router.futures.pin(request).await {
+            Next::KeepAlive => {}
+            next => break next,
+        }
+    };
+    match next {
+        Next::KeepAlive | Next::Abort => {}
+        Next::Close => flush(&router, &connection, &timer).await,
+        Next::Linger => linger(&router, &mut connection, &timer).await,
+    }
+}
+
+/// Waits for the first bytes of a request; false when the connection is over.
+async fn wait_for_request(
+    router: &Router,
+    server: &Server,
+    connection: &mut Connection,
+    timer: &Timer,
+) -> bool {
+    timer.set(after(router.shard.now(), server.idle_timeout));
+    poll_fn(|_| {
+        // A client that asks on without taking its answers waits.
+        match connection.socket().poll_unsent(HIGH_WATER) {
+            Poll::Ready(Err(_)) => return Poll::Ready(false),
+            Poll::Ready(Ok(())) => {
+                if let Poll::Ready(readable) = connection.poll_readable() {
+                    return Poll::Ready(readable);
+                }
+                if router.draining.get() && connection.socket().unsent() == 0 {
+                    return Poll::Ready(false);
+                }
+            }
+            Poll::Pending => {}
+        }
+        if timer.is_expired() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+async fn serve_request(
+    router: &Router,
+    server: &Server,
+    connection: &mut Connection,
+    timer: &Timer,
+) -> Next {
+    let mut heads = router.heads();
+    let mut reader = HeadReader::new();
+    let mut waited = false;
+    let head = poll_fn(|_| {
+        let head = connection.poll_head(&mut reader, &router.limits, &mut heads.request);
+        if head.is_pending() {
+            if !waited {
+                waited = true;
+                timer.set(after(router.shard.now(), server.head_timeout));
+            } else if timer.is_expired() {
+                let text = "the request's head did not come in time";
+                let refusal = Refusal::client(408, "head-timeout", text);
+                return Poll::Ready(HeadOutcome::Refused(refusal));
+            }
+        }
+        head
+    })
+    .await;
+    let keep_alive = match head {
+        HeadOutcome::Complete { keep_alive } => keep_alive,
+        HeadOutcome::Closed => return Next::Abort,
+        HeadOutcome::Refused(refusal) => {
+            refuse_head(router, connection, &refusal);
+            return Next::Linger;
+        }
+    };
+    let started = router.shard.now();
+    let stats = &router.stats;
+    stats.requests.set(stats.requests.get() + 1);
+    stats.active_requests.set(stats.active_requests.get() + 1);
+    let _active = super::Active(&stats.active_requests);
+    let super::Heads { request: head, response, .. } = &mut heads;
+    let mut request = Request::new(connection, head, keep_alive, &router.limits);
+    let outcome = if head.method == Method::Connect && !server.allow_connect {
+        let text = "CONNECT is not enabled on this server";
+        Outcome::Refused(Refusal::client(405, "connect-refused", text))
+    } else {
+        let mut walk = Walk {
+            router,
+            server,
+            head,
+            response,
+            request: &mut request,
+            timer,
+            started,
+        };
+        walk.run().await
+    };
+    let next = match outcome {
+        Outcome::Answered => {
+            stats.count_status(response.status);
+            after_response(&request)
+        }
+        Outcome::Refused(refusal) => {
+            router.count_refusal(&refusal);
+            request.refuse(&router.shard, &refusal, router.draining.get());
+            after_response(&request)
+        }
+        Outcome::Tunnelled => Next::Close,
+        Outcome::ClientGone => {
+            stats.client_gone.set(stats.client_gone.get() + 1);
+            Next::Abort
+        }
+        Outcome::Truncated => {
+            stats.count_status(response.status);
+            stats.truncated.set(stats.truncated.get() + 1);
+            Next::Abort
+        }
+    };
+    stats.record_latency(router.shard.now() - started);
+    next
+}
+
+fn after_response(request: &Request<'_>) -> Next {
+    if request.keeps_alive() {
+        Next::KeepAlive
+    } else if request.is_received() {
+        Next::Close
+    } else {
+        Next::Linger
+    }
+}
+
+/// Answers a head that could not be read. There is no telling where the next one would begin.
+fn refuse_head(router: &Router, connection: &Connection, refusal: &Refusal) {
+    let stats = &router.stats;
+    stats.requests.set(stats.requests.get() + 1);
+    router.count_refusal(refusal);
+    let mut bytes = router.shard.vector();
+    write_refusal(&mut bytes, refusal, Version::Http11, false, false);
+    connection.socket().write(Segment::Owned(bytes));
+}
+
+/// Waits until everything written was sent.
+async fn flush(router: &Router, connection: &Connection, timer: &Timer) {
+    timer.set(after(router.shard.now(), LINGER * 5));
+    poll_fn(|_| {
+        if connection.socket().poll_unsent(0).is_ready() || timer.is_expired() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Closes our side and reads on for a while.
+async fn linger(router: &Router, connection: &mut Connection, timer: &Timer) {
+    flush(router, connection, timer).await;
+    connection.socket().shutdown_write();
+    timer.set(after(router.shard.now(), LINGER));
+    poll_fn(|_| {
+        if connection.poll_discard().is_ready() || timer.is_expired() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+}

@@ -1,0 +1,336 @@
+//! One request's walk: identify, bind, pick, send, answer; and once more where that is safe.
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::balance::Endpoint;
+use crate::config::resolved::Server;
+use crate::engine::{NEVER, Timer};
+use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
+
+use super::Router;
+use super::client::Client;
+use super::h1::inbound::Request;
+use super::h1::outbound::{Connecting, Connection, Exchange};
+use super::identify::identify;
+use super::pump::{Pump, Stop};
+use super::refusal::{Refusal, Retry};
+use super::tunnel;
+
+/// Attempts for one request, the first included.
+const ATTEMPTS: usize = 3;
+
+/// How a request ended.
+pub enum Outcome {
+    /// A backend's response was written to its end.
+    Answered,
+    /// The connection became a tunnel, which has ended.
+    Tunnelled,
+    /// The proxy must answer.
+    Refused(Refusal),
+    /// The client left.
+    ClientGone,
+    /// The response's body could not be completed: the connection must be cut, so that the client
+    /// sees it.
+    Truncated,
+}
+
+/// What a request brings along on its walk.
+pub struct Walk<'w, 'c> {
+    pub router: &'w Router,
+    pub server: &'w Server,
+    pub head: &'w mut RequestHead,
+    pub response: &'w mut ResponseHead,
+    pub request: &'w mut Request<'c>,
+    pub timer: &'w Timer,
+    /// When its head was complete.
+    pub started: u64,
+}
+
+/// Counts a request on its endpoint for as long as it lives.
+struct InFlight(Arc<Endpoint>);
+
+impl InFlight {
+    fn begin(endpoint: Arc<Endpoint>) -> InFlight {
+        endpoint.begin();
+        InFlight(endpoint)
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+enum Ended {
+    Outcome(Outcome),
+    /// The attempt failed before anything was answered.
+    Failed(Refusal),
+}
+
+impl Walk<'_, '_> {
+    /// Takes the request to its end.
+    pub async fn run(&mut self) -> Outcome {
+        let client = match self.bind().await {
+            Ok(client) => client,
+            Err(outcome) => return outcome,
+        };
+        let mut excluded = None;
+        let mut fresh = false;
+        for attempt in 1.. {
+            let now = self.router.shard.now();
+            let picked = client.pick(&mut || self.router.random(), now, excluded);
+            let Some(endpoint) = picked else {
+                let text = format!("{} has no replicas", client.id);
+                return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
+            };
+            let addr = endpoint.addr;
+            let refusal = match self.attempt(&client, endpoint, fresh).await {
+                Ended::Outcome(outcome) => return outcome,
+                Ended::Failed(refusal) => refusal,
+            };
+            if attempt == ATTEMPTS || !self.may_repeat(&refusal, client.replica_count()) {
+                return Outcome::Refused(refusal);
+            }
+            self.router.stats.retries.set(self.router.stats.retries.get() + 1);
+            match refusal.retry {
+                Retry::IfReused => fresh = true,
+                Retry::Always | Retry::Never => excluded = Some(addr),
+            }
+        }
+        unreachable!("the loop over attempts returns")
+    }
+
+    fn may_repeat(&self, refusal: &Refusal, replicas: usize) -> bool {
+        if self.request.consumed {
+            return false;
+        }
+        match refusal.retry {
+            Retry::Never => false,
+            // The same replica would refuse again.
+            Retry::Always => replicas > 1,
+            Retry::IfReused => self.head.method.is_idempotent(),
+        }
+    }
+
+    async fn bind(&mut self) -> Result<Rc<Client>, Outcome> {
+        let router = self.router;
+        let mut name = router.shard.vector();
+        let config = &router.config;
+        let named = identify(&config.identifiers, &config.dst_prefix, self.head, &mut name);
+        let route = named.map(|()| {
+            router
+                .binder
+                .bind(&name, &router.clients, router.shard.now())
+        });
+        router.shard.recycle(name);
+        let route = route.map_err(Outcome::Refused)?;
+        let client = route
+            .client(&mut || router.random())
+            .map(Rc::clone)
+            .map_err(|refusal| Outcome::Refused(refusal.clone()))?;
+        if client.poll_replicas(&router.shard).is_pending() {
+            self.timer.set(after(router.shard.now(), config.binding_timeout));
+        }
+        let known = poll_fn(|_| {
+            if let Poll::Ready(known) = client.poll_replicas(&router.shard) {
+                return Poll::Ready(Ok(known));
+            }
+            if self.timer.is_expired() {
+                let text = format!("{} was not resolved in time", client.id);
+                let refusal = Refusal::proxy(503, "binding-timeout", text);
+                return Poll::Ready(Err(Outcome::Refused(refusal)));
+            }
+            self.poll_client_gone().map(|()| Err(Outcome::ClientGone))
+        })
+        .await?;
+        known.map_err(|why| {
+            let text = format!("{} cannot be resolved: {why}", client.id);
+            Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
+        })?;
+        Ok(client)
+    }
+
+    /// While the request's body is not being read, the client's leaving shows here; a body that
+    /// waits unread may hide it until it is read.
+    fn poll_client_gone(&mut self) -> Poll<()> {
+        if self.request.is_received() {
+            self.request.poll_gone()
+        } else {
+            Poll::Pending
+        }
+    }
+
+    async fn attempt(&mut self, client: &Rc<Client>, endpoint: Arc<Endpoint>, fresh: bool) -> Ended {
+        let router = self.router;
+        let in_flight = InFlight::begin(endpoint);
+        let endpoint = &in_flight.0;
+        let now = router.shard.now();
+        let pooled = if fresh {
+            None
+        } else {
+            client.pool.take(endpoint.addr, now)
+        };
+        let reused = pooled.is_some();
+        let connection = match pooled {
+            Some(connection) => {
+                router.stats.reuses.set(router.stats.reuses.get() + 1);
+                connection
+            }
+            None => match self.connect(endpoint).await {
+                Ok(connection) => connection,
+                Err(ended) => return ended,
+            },
+        };
+        let mut upstream = Exchange::new(connection, reused);
+        upstream.send_head(&router.shard, self.head);
+        let stop = self.pump(&mut upstream).await;
+        match stop {
+            Stop::Done => {
+                if let Some(connection) = upstream.into_idle() {
+                    let reaper = router.reaper.get();
+                    let now = router.shard.now();
+                    client.pool.put(endpoint.addr, connection, now, reaper);
+                }
+                Ended::Outcome(Outcome::Answered)
+            }
+            Stop::Upgraded => {
+                router.stats.count_status(self.response.status);
+                let mut upstream = upstream.into_wire();
+                tunnel::run(&router.shard, self.request.wire(), &mut upstream, self.timer).await;
+                Ended::Outcome(Outcome::Tunnelled)
+            }
+            Stop::Refused(refusal) => Ended::Failed(refusal),
+            Stop::ClientGone => Ended::Outcome(Outcome::ClientGone),
+            Stop::Truncated => Ended::Outcome(Outcome::Truncated),
+        }
+    }
+
+    async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection, Ended> {
+        let router = self.router;
+        let config = router.clients.config();
+        let shard = &router.shard;
+        let connecting =
+            Connecting::start(shard, endpoint.addr, config.no_delay).map_err(Ended::Failed)?;
+        self.timer.set(after(shard.now(), config.connect_timeout));
+        let connected = poll_fn(|_| {
+            if let Poll::Ready(connected) = connecting.poll() {
+                return Poll::Ready(connected.map_err(Ended::Failed));
+            }
+            if self.timer.is_expired() {
+                return Poll::Ready(Err(Ended::Failed(connect_timeout(endpoint.addr))));
+            }
+            self.poll_client_gone()
+                .map(|()| Err(Ended::Outcome(Outcome::ClientGone)))
+        })
+        .await;
+        let stats = &router.stats;
+        match connected {
+            Ok(()) => {
+                stats.connects.set(stats.connects.get() + 1);
+                endpoint.mark_reachable();
+                Ok(connecting.into_connection(shard.now()))
+            }
+            Err(ended) => {
+                if let Ended::Failed(_) = ended {
+                    stats.connect_failures.set(stats.connect_failures.get() + 1);
+                    endpoint.mark_unreachable(shard.now());
+                }
+                Err(ended)
+            }
+        }
+    }
+
+    /// Moves the bodies and watches the clocks.
+    async fn pump(&mut self, upstream: &mut Exchange) -> Stop {
+        let router = self.router;
+        let shard = &router.shard;
+        let (body_timeout, attempt_timeout) = {
+            let client = router.clients.config();
+            (client.body_timeout.min(self.server.body_timeout), client.attempt_timeout)
+        };
+        let total = earliest(router.config.service.total_timeout, self.server.timeout);
+        let sent_all = self.head.body == BodyLength::Empty;
+        self.response.clear();
+        let mut pump = Pump {
+            shard,
+            limits: &router.limits,
+            request: self.request,
+            upstream,
+            response: self.response,
+            may_upgrade: self.head.upgrade().is_some(),
+            is_connect: self.head.method == Method::Connect,
+            draining: router.draining.get(),
+            sent_all,
+            in_body: false,
+            moves: 0,
+        };
+        // The limits on the time to the response's head run once the request was sent; before
+        // that, and after the head, what counts is that bytes move.
+        let head_deadline = |sent_at: u64| {
+            let total = total.map_or(NEVER, |total| after(self.started.max(sent_at), total));
+            total.min(attempt_timeout.map_or(NEVER, |limit| after(sent_at, limit)))
+        };
+        let mut deadline = if sent_all {
+            let from_start = total.map_or(NEVER, |total| after(self.started, total));
+            from_start.min(attempt_timeout.map_or(NEVER, |limit| after(shard.now(), limit)))
+        } else {
+            after(shard.now(), body_timeout)
+        };
+        self.timer.set(deadline);
+        poll_fn(|_| {
+            let (moves, sent) = (pump.moves, pump.sent_all);
+            if let Poll::Ready(stop) = pump.poll() {
+                return Poll::Ready(stop);
+            }
+            if pump.moves != moves {
+                let waits_for_head = pump.sent_all && !pump.in_body;
+                if !waits_for_head {
+                    deadline = after(shard.now(), body_timeout);
+                } else if !sent {
+                    deadline = head_deadline(shard.now());
+                }
+                self.timer.set(deadline);
+            } else if self.timer.is_expired() {
+                return Poll::Ready(expired(&pump));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// What it means that the clock ran out.
+fn expired(pump: &Pump<'_, '_>) -> Stop {
+    if pump.in_body {
+        return Stop::Truncated;
+    }
+    Stop::Refused(if pump.sent_all {
+        Refusal::backend(504, "request-timeout", "the backend did not respond in time")
+    } else {
+        Refusal::client(408, "body-timeout", "the request's body stopped coming")
+    })
+}
+
+fn connect_timeout(addr: SocketAddr) -> Refusal {
+    let text = format!("no connection to {addr} in time");
+    Refusal::backend(504, "connect-timeout", text).retry(Retry::Always)
+}
+
+fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// `duration` after `now`, on the shard's clock.
+#[must_use]
+pub fn after(now: u64, duration: Duration) -> u64 {
+    now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+}

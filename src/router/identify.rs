@@ -1,0 +1,175 @@
+//! Identification: from a request's head to its logical name.
+//!
+//! A name is written as [`Path::encode`] keeps it, into a vector of the request, so that looking a
+//! known name up costs no allocation.
+
+use crate::config::resolved::Identifier;
+use crate::http::{RequestHead, Version};
+use crate::naming::Path;
+
+use super::refusal::Refusal;
+
+/// Writes the logical name of `head` into `name`: the first identifier that finds one wins.
+///
+/// # Errors
+/// 400 with what each identifier missed.
+pub fn identify(
+    identifiers: &[Identifier],
+    prefix: &Path,
+    head: &mut RequestHead,
+    name: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let mut missed = Vec::new();
+    for identifier in identifiers {
+        name.clear();
+        name.extend_from_slice(prefix.as_encoded());
+        match apply(identifier, head, name) {
+            Ok(()) => return Ok(()),
+            Err(why) => missed.push(why),
+        }
+    }
+    Err(Refusal::client(
+        400,
+        "unidentified",
+        format!("the request has no name: {}", missed.join("; ")),
+    ))
+}
+
+fn apply(
+    identifier: &Identifier,
+    head: &mut RequestHead,
+    name: &mut Vec<u8>,
+) -> Result<(), String> {
+    match identifier {
+        Identifier::HeaderToken { header } => {
+            let value = if header.eq_ignore_ascii_case("host") {
+                Some(head.authority())
+            } else {
+                head.fields.get_named(header.as_bytes())
+            };
+            match value {
+                Some(value) if !value.is_empty() => {
+                    Path::encode(value, name);
+                    Ok(())
+                }
+                _ => Err(format!("{header} header is absent")),
+            }
+        }
+        Identifier::MethodAndHost { uri_in_dst } => {
+            if head.version == Version::Http10 {
+                Path::encode(b"1.0", name);
+                Path::encode(head.method_bytes(), name);
+            } else {
+                if head.authority().is_empty() {
+                    return Err("Host header is absent".to_owned());
+                }
+                Path::encode(b"1.1", name);
+                Path::encode(head.method_bytes(), name);
+                Path::encode(&head.authority().to_ascii_lowercase(), name);
+            }
+            if *uri_in_dst {
+                for segment in segments(head.path()) {
+                    Path::encode(segment, name);
+                }
+            }
+            Ok(())
+        }
+        Identifier::Path { segments: n, consume } => {
+            let found = segments(head.path()).take(*n).fold(0, |count, segment| {
+                Path::encode(segment, name);
+                count + 1
+            });
+            if found < *n {
+                return Err(format!("the path has fewer than {n} segments"));
+            }
+            if *consume {
+                consume_segments(head, *n);
+            }
+            Ok(())
+        }
+        Identifier::Static { path } => {
+            name.extend_from_slice(path.as_encoded());
+            Ok(())
+        }
+    }
+}
+
+fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
+}
+
+/// Removes the first `n` segments of the path, keeping the query and a trailing slash.
+fn consume_segments(head: &mut RequestHead, n: usize) {
+    let path_len = head.path().len();
+    let mut rest = head.path();
+    for _ in 0..n {
+        let start = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
+        rest = &rest[start..];
+        let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        rest = &rest[end..];
+    }
+    let mut target = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
+    target.extend_from_slice(&head.target()[path_len..]);
+    let fits = head.set_target(&target);
+    debug_assert!(fits, "part of a checked target is a target");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::h1::{HeadReader, Limits};
+
+    fn head(text: &str) -> RequestHead {
+        let mut head = RequestHead::new();
+        HeadReader::new()
+            .request(text.as_bytes(), &Limits::default(), &mut head)
+            .expect("a valid request");
+        head
+    }
+
+    fn name_of(identifier: Identifier, text: &str) -> Result<(String, RequestHead), String> {
+        let mut head = head(text);
+        let mut name = Vec::new();
+        let prefix: Path = "/svc".parse().unwrap();
+        identify(&[identifier], &prefix, &mut head, &mut name).map_err(|e| e.text.into_owned())?;
+        Ok((Path::from_encoded(&name).to_string(), head))
+    }
+
+    #[test]
+    fn each_kind_finds_its_name() {
+        let token = Identifier::HeaderToken {
+            header: "Host".into(),
+        };
+        let get = "GET /users/7/x?q=1 HTTP/1.1\r\nHost: Web:8080\r\nx-to: red\r\n\r\n";
+        assert_eq!(name_of(token, get).unwrap().0, "/svc/Web:8080");
+        let token = Identifier::HeaderToken {
+            header: "X-To".into(),
+        };
+        assert_eq!(name_of(token, get).unwrap().0, "/svc/red");
+        let host = Identifier::MethodAndHost { uri_in_dst: false };
+        assert_eq!(name_of(host, get).unwrap().0, "/svc/1.1/GET/web:8080");
+        let host = Identifier::MethodAndHost { uri_in_dst: true };
+        assert_eq!(name_of(host, get).unwrap().0, "/svc/1.1/GET/web:8080/users/7/x");
+        let path = Identifier::Path {
+            segments: 2,
+            consume: true,
+        };
+        let (name, head) = name_of(path, get).unwrap();
+        assert_eq!(name, "/svc/users/7");
+        assert_eq!(head.target(), b"/x?q=1");
+        let path = Identifier::Path {
+            segments: 3,
+            consume: true,
+        };
+        assert_eq!(name_of(path, get).unwrap().1.target(), b"/?q=1");
+        let path = Identifier::Path {
+            segments: 4,
+            consume: false,
+        };
+        assert!(name_of(path, get).unwrap_err().contains("fewer than 4"));
+        let fixed = Identifier::Static {
+            path: "/a/b".parse().unwrap(),
+        };
+        assert_eq!(name_of(fixed, get).unwrap().0, "/svc/a/b");
+    }
+}

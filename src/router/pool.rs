@@ -1,0 +1,121 @@
+//! Idle connections to backends, kept for the next request, per shard.
+//!
+//! An idle connection keeps a receive armed, so its end is a completion: it wakes the reaper, which
+//! removes what is no longer quiet, and [`Pool::take`] never hands out a connection whose end has
+//! been seen. The most recently used connection goes out first, so that a fall in load lets the
+//! others grow old and close.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::engine::{Key, NEVER, Shard, Timer};
+
+use super::h1::outbound::Connection;
+
+/// How often idle connections are looked over for age.
+const SWEEP_NS: u64 = 1_000_000_000;
+
+struct Idle {
+    connection: Connection,
+    since: u64,
+}
+
+/// The idle connections of one client (one bound name) on one shard.
+pub struct Pool {
+    idle: RefCell<HashMap<SocketAddr, Vec<Idle>, foldhash::fast::RandomState>>,
+    count: Cell<usize>,
+    max_per_endpoint: usize,
+    idle_ns: u64,
+    life_ns: u64,
+}
+
+impl Pool {
+    #[must_use]
+    pub fn new(max_per_endpoint: usize, idle: Duration, life: Option<Duration>) -> Pool {
+        Pool {
+            idle: RefCell::default(),
+            count: Cell::new(0),
+            max_per_endpoint,
+            idle_ns: u64::try_from(idle.as_nanos()).unwrap_or(NEVER),
+            life_ns: life.map_or(NEVER, |life| {
+                u64::try_from(life.as_nanos()).unwrap_or(NEVER)
+            }),
+        }
+    }
+
+    /// Idle connections in all.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count.get()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A connection to `addr` that nothing was heard on since its last response.
+    pub fn take(&self, addr: SocketAddr, now: u64) -> Option<Connection> {
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.get_mut(&addr)?;
+        while let Some(Idle { connection, since }) = stack.pop() {
+            self.count.set(self.count.get() - 1);
+            let fresh = now.saturating_sub(since) < self.idle_ns;
+            if fresh && connection.is_quiet() {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Keeps a connection whose last response ended cleanly; `reaper` is told when it ends.
+    pub fn put(&self, addr: SocketAddr, connection: Connection, now: u64, reaper: Key) {
+        if now.saturating_sub(connection.made_at) >= self.life_ns || !connection.is_quiet() {
+            return;
+        }
+        let mut idle = self.idle.borrow_mut();
+        let stack = idle.entry(addr).or_default();
+        if stack.len() < self.max_per_endpoint {
+            connection.watch(reaper);
+            self.count.set(self.count.get() + 1);
+            stack.push(Idle {
+                connection,
+                since: now,
+            });
+        }
+    }
+
+    /// Drops what has ended or is too old, and everything to endpoints that `keep` refuses.
+    pub fn reap(&self, now: u64, keep: impl Fn(SocketAddr) -> bool) {
+        let mut idle = self.idle.borrow_mut();
+        let mut count = 0;
+        idle.retain(|addr, stack| {
+            if !keep(*addr) {
+                return false;
+            }
+            stack.retain(|idle| {
+                now.saturating_sub(idle.since) < self.idle_ns && idle.connection.is_quiet()
+            });
+            stack.shrink_to(stack.len() * 2);
+            count += stack.len();
+            !stack.is_empty()
+        });
+        self.count.set(count);
+    }
+}
+
+/// Wakes at an idle connection's event, and now and then; the reaper's task waits on it.
+pub async fn next_sweep(shard: &Shard, timer: &Timer) {
+    timer.set(shard.now() + SWEEP_NS);
+    let mut polled = false;
+    std::future::poll_fn(|_| {
+        if polled {
+            return std::task::Poll::Ready(());
+        }
+        polled = true;
+        std::task::Poll::Pending
+    })
+    .await;
+}

@@ -1,0 +1,182 @@
+//! The pump: moves one request to a backend and its response back, both at once.
+//!
+//! Each direction moves only while the receiving side has taken most of what it was given: a slow
+//! reader stops the receive on the other side, whose engine credit then stops the peer. So a body
+//! of any size costs bounded memory, in both directions. A response may begin, and end, before the
+//! request's body does.
+
+use std::task::Poll;
+
+use crate::engine::Shard;
+use crate::http::h1::Limits;
+use crate::http::{BodyLength, ResponseHead};
+
+use super::h1::inbound::Request;
+use super::h1::outbound::{Exchange, HeadEvent};
+use super::h1::wire::{BodyEvent, BodyFault};
+use super::refusal::Refusal;
+
+/// Bytes that may wait on one side before the other is read no further.
+pub const HIGH_WATER: usize = 64 * 1024;
+
+/// How a pump came to rest.
+pub enum Stop {
+    /// The response was written to its end.
+    Done,
+    /// The backend agreed to switch protocols; the 101 was written.
+    Upgraded,
+    /// No response can be had. None of its bytes was written to the client.
+    Refused(Refusal),
+    /// The client left.
+    ClientGone,
+    /// The backend broke off within the response's body.
+    Truncated,
+}
+
+/// One exchange in motion.
+pub struct Pump<'p, 'c> {
+    pub shard: &'p Shard,
+    pub limits: &'p Limits,
+    pub request: &'p mut Request<'c>,
+    pub upstream: &'p mut Exchange,
+    pub response: &'p mut ResponseHead,
+    /// The client asked for another protocol.
+    pub may_upgrade: bool,
+    pub is_connect: bool,
+    pub draining: bool,
+    pub sent_all: bool,
+    pub in_body: bool,
+    /// Grows whenever something moved: what idle timeouts look at.
+    pub moves: u64,
+}
+
+impl Pump<'_, '_> {
+    /// Moves what can be moved.
+    pub fn poll(&mut self) -> Poll<Stop> {
+        loop {
+            let before = self.moves;
+            if let Poll::Ready(stop) = self.poll_request() {
+                return Poll::Ready(stop);
+            }
+            let response = if self.in_body {
+                self.poll_response_body()
+            } else {
+                self.poll_response_head()
+            };
+            if response.is_ready() || self.moves == before {
+                return response;
+            }
+        }
+    }
+
+    fn poll_request(&mut self) -> Poll<Stop> {
+        if self.sent_all {
+            return self.request.poll_gone().map(|()| Stop::ClientGone);
+        }
+        while self.upstream.poll_unsent(HIGH_WATER).is_ready() {
+            match self.request.poll_body() {
+                Poll::Pending => break,
+                Poll::Ready(Ok(BodyEvent::Data(data))) => {
+                    self.upstream.send_data(self.shard, data);
+                }
+                Poll::Ready(Ok(BodyEvent::End)) => {
+                    // Trailers of requests are not passed on: few backends expect them, and what
+                    // is not expected gets merged into the head.
+                    self.upstream.send_end(self.shard, None);
+                    self.sent_all = true;
+                    self.moves += 1;
+                    break;
+                }
+                Poll::Ready(Err(BodyFault::Lost(_))) => return Poll::Ready(Stop::ClientGone),
+                Poll::Ready(Err(BodyFault::Framing(error))) => {
+                    return Poll::Ready(if self.request.responded {
+                        Stop::ClientGone
+                    } else {
+                        let text = error.to_string();
+                        Stop::Refused(Refusal::client(400, error.reason(), text))
+                    });
+                }
+            }
+            self.moves += 1;
+        }
+        Poll::Pending
+    }
+
+    fn poll_response_head(&mut self) -> Poll<Stop> {
+        match self.upstream.poll_head(self.limits, self.response) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(refusal)) => Poll::Ready(Stop::Refused(refusal)),
+            Poll::Ready(Ok(HeadEvent::Interim)) => {
+                self.moves += 1;
+                self.request.send_interim(self.shard, self.response);
+                self.response.clear();
+                Poll::Pending
+            }
+            Poll::Ready(Ok(HeadEvent::Final)) => {
+                self.moves += 1;
+                self.in_body = true;
+                self.begin_response()
+            }
+        }
+    }
+
+    fn begin_response(&mut self) -> Poll<Stop> {
+        let switches = self.response.status == 101;
+        if switches && !self.may_upgrade {
+            let text = "the backend switched protocols without being asked";
+            return Poll::Ready(Stop::Refused(Refusal::backend(502, "unasked-upgrade", text)));
+        }
+        if switches || (self.is_connect && (200..300).contains(&self.response.status)) {
+            self.request.send_head(self.shard, self.response, false, None);
+            return Poll::Ready(Stop::Upgraded);
+        }
+        // The first bytes of the body mostly came with the head: they leave with it too.
+        let first = match self.response.body {
+            BodyLength::Empty => Poll::Ready(Ok(BodyEvent::End)),
+            _ => self.upstream.poll_body(),
+        };
+        let (data, ended, broken) = match first {
+            Poll::Ready(Ok(BodyEvent::Data(data))) => (Some(data), false, false),
+            Poll::Ready(Ok(BodyEvent::End)) => (None, true, false),
+            Poll::Ready(Err(_)) => (None, false, true),
+            Poll::Pending => (None, false, false),
+        };
+        let draining = self.draining;
+        self.request.send_head(self.shard, self.response, draining, data);
+        if ended || self.upstream.is_received() {
+            return Poll::Ready(self.end_response());
+        }
+        if broken {
+            return Poll::Ready(Stop::Truncated);
+        }
+        Poll::Pending
+    }
+
+    fn poll_response_body(&mut self) -> Poll<Stop> {
+        loop {
+            match self.request.poll_unsent(HIGH_WATER) {
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(())) => return Poll::Ready(Stop::ClientGone),
+                Poll::Pending => return Poll::Pending,
+            }
+            match self.upstream.poll_body() {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(BodyEvent::Data(data))) => {
+                    self.request.send_data(self.shard, data);
+                    self.moves += 1;
+                    if self.upstream.is_received() {
+                        return Poll::Ready(self.end_response());
+                    }
+                }
+                Poll::Ready(Ok(BodyEvent::End)) => return Poll::Ready(self.end_response()),
+                Poll::Ready(Err(_)) => return Poll::Ready(Stop::Truncated),
+            }
+        }
+    }
+
+    fn end_response(&mut self) -> Stop {
+        let trailers = self.upstream.trailers();
+        self.request.send_end(self.shard, trailers.as_deref());
+        Stop::Done
+    }
+}

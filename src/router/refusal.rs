@@ -1,0 +1,73 @@
+//! What the proxy itself says to a client when no backend's answer can be had.
+//!
+//! Every such response carries one machine-readable word, its reason: the same word stands in the
+//! `l5d-err` header, in the metrics and in the log. An error on the way tells three things: what
+//! happened, whose fault it is, and whether asking again is safe.
+
+use std::borrow::Cow;
+
+/// Whose fault an error is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    Client,
+    Backend,
+    Proxy,
+}
+
+/// Whether a request that failed may be sent once more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Retry {
+    /// It never left, so it is safe whatever it does.
+    Always,
+    /// It may have arrived: safe on a fresh connection if the pooled one was broken before any
+    /// byte came back and the request may be repeated.
+    IfReused,
+    Never,
+}
+
+/// A response made by the proxy.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub status: u16,
+    /// One short word, such as `connect-timeout`.
+    pub reason: &'static str,
+    /// One sentence for people.
+    pub text: Cow<'static, str>,
+    pub fault: Fault,
+    pub retry: Retry,
+}
+
+impl Refusal {
+    pub fn client(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::new(status, reason, text, Fault::Client)
+    }
+
+    pub fn backend(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::new(status, reason, text, Fault::Backend)
+    }
+
+    pub fn proxy(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
+        Refusal::new(status, reason, text, Fault::Proxy)
+    }
+
+    fn new(
+        status: u16,
+        reason: &'static str,
+        text: impl Into<Cow<'static, str>>,
+        fault: Fault,
+    ) -> Self {
+        Refusal {
+            status,
+            reason,
+            text: text.into(),
+            fault,
+            retry: Retry::Never,
+        }
+    }
+
+    #[must_use]
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+}
