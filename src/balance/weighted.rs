@@ -10,8 +10,14 @@
 /// Negative weights and those that are no number count as 0, infinite ones as the largest number.
 /// If all are 0, each branch is as likely. `None` if there is no branch.
 pub fn pick(weights: impl Iterator<Item = f64> + Clone, random: u64) -> Option<usize> {
-    // `max` first, and the weight first within it: what is no number becomes 0.
-    let weights = weights.map(|weight| weight.max(0.0).min(f64::MAX));
+    // What is no number is not greater than 0 either.
+    let weights = weights.map(|weight| {
+        if weight > 0.0 {
+            weight.min(f64::MAX)
+        } else {
+            0.0
+        }
+    });
     let largest = weights.clone().fold(0.0, f64::max);
     if largest == 0.0 {
         let count = weights.count();

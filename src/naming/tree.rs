@@ -152,7 +152,9 @@ impl<T> NameTree<T> {
 
     /// The tree without the branches that can never be taken: a `Neg` in an Alt, what follows a
     /// `Fail` or an `Empty` there, a `Neg` or `Fail` in a Union, and nodes of one branch (whose
-    /// weight means nothing). Means the same, and simplifying it again changes nothing.
+    /// weight means nothing). Simplifying it again changes nothing, and it means the same, but for one
+    /// case in which the language itself is not consistent: a Union of several branches forgives
+    /// the failure of its last living one, the Union of one does not.
     #[must_use]
     pub fn simplify(self) -> NameTree<T> {
         match self {
