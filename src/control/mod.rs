@@ -1,1 +1,141 @@
+//! Control: starts the shards, answers what they ask the slow path, and ends the process in order.
+//!
+//! The slow path is one thread with a tokio runtime: signals, name resolution, the admin server.
+//! Nothing on the request path ever waits for it except the first request to a name.
 #![forbid(unsafe_code)]
+
+pub mod shard;
+mod start;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::resolved::Config;
+use crate::engine::driver::uring::UringError;
+use crate::engine::mailbox::Sender;
+use crate::router::server::Loads;
+use shard::{Addresses, Mail, ShardSnapshot};
+
+pub use start::start;
+
+/// Why ringlink did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0} (engine.driver: epoll works without io_uring)")]
+    Uring(UringError),
+    #[error("epoll failed: {0}")]
+    Epoll(io::Error),
+    #[error("no address space for the receive buffers: {0} (lower engine.buffers.count)")]
+    Memory(io::Error),
+    #[error("router {router} cannot listen on {addr}: {error}")]
+    Listen {
+        router: String,
+        addr: SocketAddr,
+        error: io::Error,
+    },
+    #[error("engine.cores names core {0}, which this process may not run on")]
+    NoSuchCore(usize),
+    #[error("the admin server cannot listen on {addr}: {error}")]
+    Admin { addr: SocketAddr, error: io::Error },
+    #[error("no thread for shard {0}: {1}")]
+    Thread(usize, io::Error),
+    #[error("a shard ended while starting")]
+    ShardGone,
+}
+
+/// A running ringlink, as the slow path sees it. Clones share it.
+#[derive(Clone)]
+pub struct Running {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    shards: Vec<Sender<Mail>>,
+    loads: Loads,
+    addresses: Addresses,
+    driver: &'static str,
+}
+
+impl Running {
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Where each router's servers listen.
+    #[must_use]
+    pub fn addresses(&self) -> &Addresses {
+        &self.inner.addresses
+    }
+
+    /// Connections of each shard.
+    #[must_use]
+    pub fn loads(&self) -> Vec<usize> {
+        self.inner.loads.all()
+    }
+
+    #[must_use]
+    pub fn driver(&self) -> &'static str {
+        self.inner.driver
+    }
+
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        self.inner.shards.len()
+    }
+
+    /// What every shard counted; a shard that does not answer within `patience` is left out.
+    pub async fn snapshots(&self, patience: Duration) -> Vec<ShardSnapshot> {
+        let asked: Vec<_> = self
+            .inner
+            .shards
+            .iter()
+            .map(|shard| {
+                let (reply, answer) = oneshot::channel();
+                // A full mailbox drops the reply's sender, so the answer fails at once.
+                let _ = shard.send(Mail::Snapshot(reply));
+                answer
+            })
+            .collect();
+        let mut snapshots = Vec::new();
+        for answer in asked {
+            if let Ok(Ok(snapshot)) = tokio::time::timeout(patience, answer).await {
+                snapshots.push(snapshot);
+            }
+        }
+        snapshots
+    }
+
+    fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for shard in &self.inner.shards {
+            let mut message = mail();
+            // Drain and stop must arrive; a full mailbox empties as the shard turns.
+            while let Err(back) = shard.send(message) {
+                message = back;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Drains every shard and waits for them, no longer than the configured grace; then stops them.
+    /// Tells whether everything had finished.
+    pub async fn shut_down(&self, drained: &mut mpsc::UnboundedReceiver<usize>) -> bool {
+        self.tell_all(|| Mail::Drain);
+        let all = async {
+            for _ in 0..self.shard_count() {
+                if drained.recv().await.is_none() {
+                    return;
+                }
+            }
+        };
+        let grace = self.config().admin.shutdown_grace;
+        let finished = tokio::time::timeout(grace, all).await.is_ok();
+        self.tell_all(|| Mail::Stop);
+        finished
+    }
+}

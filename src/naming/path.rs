@@ -64,6 +64,12 @@ impl Path {
         }
     }
 
+    /// The path that [`Path::encode`], called for each segment, wrote.
+    #[must_use]
+    pub fn from_encoded(encoded: &[u8]) -> Path {
+        Segments { rest: encoded }.to_path()
+    }
+
     /// The encoded form of the whole path (see [`Path::encode`]).
     #[must_use]
     pub fn as_encoded(&self) -> &[u8] {

@@ -26,7 +26,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::balance::Rng;
+use crate::balance::rng::Rng;
 use crate::config::resolved;
 use crate::engine::driver::Fd;
 use crate::engine::{FuturePool, Key, Shard, Timer};

@@ -30,17 +30,12 @@ pub async fn run(shard: &Shard, client: &mut Wire, backend: &mut Wire, timer: &T
     let mut down = Direction::Open;
     timer.set(after(shard.now(), IDLE));
     poll_fn(|_| {
-        let mut moved = false;
-        for (direction, from, to) in [
-            (&mut up, &mut *client, &mut *backend),
-            (&mut down, &mut *backend, &mut *client),
-        ] {
-            match poll_direction(direction, from, to) {
-                Ok(some) => moved |= some,
-                Err(()) => return Poll::Ready(()),
-            }
-        }
-        if moved {
+        let sent = poll_direction(&mut up, client, backend);
+        let received = poll_direction(&mut down, backend, client);
+        let (Ok(sent), Ok(received)) = (sent, received) else {
+            return Poll::Ready(());
+        };
+        if sent || received {
             timer.set(after(shard.now(), IDLE));
         }
         if (up == Direction::Ended && down == Direction::Ended) || timer.is_expired() {

@@ -1,0 +1,135 @@
+//! The resolved configuration as JSON, for the admin server's `/config.json`.
+//!
+//! Written in the language of the file, defaults included, so that what it prints loads again and
+//! means the same: an operator can save what runs and start from it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::resolved::{
+    Client, Config, Cores, DriverChoice, Engine, Identifier, Router, Server, Service,
+};
+
+impl Config {
+    /// Every setting, by its key in the file.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "admin": {
+                "ip": self.admin.addr.ip().to_string(),
+                "port": self.admin.addr.port(),
+                "shutdownGraceMs": ms(self.admin.shutdown_grace),
+            },
+            "engine": engine(&self.engine),
+            "routers": self.routers.iter().map(router).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// `null` where there is no limit: the same as leaving the key out.
+fn opt_ms(time: Option<Duration>) -> Value {
+    time.map_or(Value::Null, |time| json!(ms(time)))
+}
+
+fn engine(engine: &Engine) -> Value {
+    let driver = match engine.driver {
+        DriverChoice::Auto => "auto",
+        DriverChoice::Uring => "io_uring",
+        DriverChoice::Epoll => "epoll",
+    };
+    let cores = match &engine.cores {
+        Cores::Auto => json!("auto"),
+        Cores::Count(count) => json!(count),
+        Cores::List(numbers) => json!(numbers),
+    };
+    json!({
+        "driver": driver,
+        "cores": cores,
+        "ring": {
+            "entries": engine.ring_entries,
+            "completionEntries": engine.completion_entries,
+        },
+        "buffers": {
+            "count": engine.buffer_count,
+            "sizeKB": engine.buffer_size / 1024,
+        },
+        "maxConnections": engine.max_connections,
+    })
+}
+
+fn router(router: &Router) -> Value {
+    json!({
+        "protocol": "http",
+        "label": router.label,
+        "servers": router.servers.iter().map(server).collect::<Vec<_>>(),
+        "identifier": router.identifiers.iter().map(identifier).collect::<Vec<_>>(),
+        "dtab": router.dtab.to_string(),
+        "dstPrefix": router.dst_prefix.to_string(),
+        "interpreter": { "kind": "default" },
+        "bindingTimeoutMs": ms(router.binding_timeout),
+        "bindingCache": { "paths": router.binding_cache },
+        "maxHeadersKB": router.heads.head_bytes / 1024,
+        "maxInitialLineKB": router.heads.line_bytes / 1024,
+        "maxHeaderFields": router.heads.fields,
+        "client": client(&router.client),
+        "service": service(&router.service),
+    })
+}
+
+fn server(server: &Server) -> Value {
+    json!({
+        "port": server.port,
+        "ip": server.ip.to_string(),
+        "label": server.label,
+        "timeoutMs": opt_ms(server.timeout),
+        "serverSession": { "idleTimeMs": ms(server.idle_timeout) },
+        "socketOptions": { "noDelay": server.no_delay, "backlog": server.backlog },
+        "headerReadTimeoutMs": ms(server.head_timeout),
+        "bodyTimeoutMs": ms(server.body_timeout),
+        "allowConnect": server.allow_connect,
+    })
+}
+
+fn identifier(identifier: &Identifier) -> Value {
+    match identifier {
+        Identifier::HeaderToken { header } => {
+            json!({ "kind": "io.l5d.header.token", "header": header })
+        }
+        Identifier::MethodAndHost { uri_in_dst } => {
+            json!({ "kind": "io.l5d.methodAndHost", "httpUriInDst": uri_in_dst })
+        }
+        Identifier::Path { segments, consume } => {
+            json!({ "kind": "io.l5d.path", "segments": segments, "consume": consume })
+        }
+        Identifier::Static { path } => {
+            json!({ "kind": "io.l5d.static", "path": path.to_string() })
+        }
+    }
+}
+
+fn client(client: &Client) -> Value {
+    json!({
+        "kind": "io.l5d.global",
+        "loadBalancer": { "kind": "p2c" },
+        "hostConnectionPool": {
+            "idleTimeMs": ms(client.idle_timeout),
+            "maxIdle": client.max_idle,
+        },
+        "clientSession": { "lifeTimeMs": opt_ms(client.life_time) },
+        "requestAttemptTimeoutMs": opt_ms(client.attempt_timeout),
+        "connectTimeoutMs": ms(client.connect_timeout),
+        "bodyTimeoutMs": ms(client.body_timeout),
+        "socketOptions": { "noDelay": client.no_delay },
+    })
+}
+
+fn service(service: &Service) -> Value {
+    json!({
+        "kind": "io.l5d.global",
+        "totalTimeoutMs": service.total_timeout.map_or(0, ms),
+    })
+}

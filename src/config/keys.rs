@@ -1,0 +1,378 @@
+//! The tables: every key and kind that a configuration may carry, and what becomes of it.
+//!
+//! A key is supported, or a key of linkerd that is not supported yet, or a key of an older linkerd
+//! with a successor; what is in none of the three is a typing error. Saying "not supported yet"
+//! of a real key matters more than it seems: ignored, it is a timeout or a TLS setting that
+//! somebody believes in. The tables are data so that the documentation can be tested against them.
+
+/// One map of the file.
+#[derive(Debug)]
+pub struct Block {
+    /// Where it stands: `routers[].client`; empty for the top of the file.
+    pub title: &'static str,
+    pub keys: &'static [&'static str],
+    pub not_yet: &'static [&'static str],
+    /// Keys of older versions, and what to do instead.
+    pub gone: &'static [(&'static str, &'static str)],
+}
+
+/// The kinds of one pluggable thing; a kind selects the block of its map.
+#[derive(Debug)]
+pub struct Kinds {
+    /// The key that says the kind.
+    pub key: &'static str,
+    pub what: &'static str,
+    pub supported: &'static [(&'static str, &'static Block)],
+    pub not_yet: &'static [&'static str],
+    pub gone: &'static [(&'static str, &'static str)],
+}
+
+pub const TOP: Block = Block {
+    title: "",
+    keys: &["admin", "engine", "routers", "usage"],
+    not_yet: &["namers", "telemetry", "storage", "interfaces"],
+    gone: &[("tracers", "use `telemetry`")],
+};
+
+pub const ADMIN: Block = Block {
+    title: "admin",
+    keys: &["ip", "port", "shutdownGraceMs"],
+    not_yet: &["socketOptions", "tls", "httpIdentifierPort", "security"],
+    gone: &[("workerThreads", "remove it: admin has no thread pool")],
+};
+
+pub const USAGE: Block = Block {
+    title: "usage",
+    keys: &["orgId", "enabled"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const ENGINE: Block = Block {
+    title: "engine",
+    keys: &["driver", "cores", "ring", "buffers", "maxConnections"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const RING: Block = Block {
+    title: "engine.ring",
+    keys: &["entries", "completionEntries"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const BUFFERS: Block = Block {
+    title: "engine.buffers",
+    keys: &["count", "sizeKB"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const ROUTER: Block = Block {
+    title: "routers[]",
+    keys: &[
+        "protocol",
+        "label",
+        "servers",
+        "identifier",
+        "dtab",
+        "dstPrefix",
+        "interpreter",
+        "bindingTimeoutMs",
+        "bindingCache",
+        "maxHeadersKB",
+        "maxInitialLineKB",
+        "maxHeaderFields",
+        "client",
+        "service",
+        "experimental",
+    ],
+    not_yet: &[
+        "originator",
+        "announcers",
+        "httpAccessLog",
+        "httpAccessLogRollPolicy",
+        "httpAccessLogAppend",
+        "httpAccessLogRotateCount",
+        "streamAfterContentLengthKB",
+        "maxErrResponseKB",
+        "compressionLevel",
+        "streamingEnabled",
+        "tracePropagator",
+    ],
+    gone: &[
+        ("baseDtab", "use `dtab`"),
+        (
+            "timeoutMs",
+            "use `client.requestAttemptTimeoutMs` or `service.totalTimeoutMs`",
+        ),
+        ("responseClassifier", "use `service.responseClassifier`"),
+        ("retries", "use `service.retries`"),
+        ("tls", "use `client.tls`"),
+        ("maxChunkKB", "remove it: chunks are streamed"),
+        ("maxRequestKB", "use `streamAfterContentLengthKB`"),
+        ("maxResponseKB", "use `streamAfterContentLengthKB`"),
+        ("loggers", "use `client.requestAuthorizers`"),
+    ],
+};
+
+pub const BINDING_CACHE: Block = Block {
+    title: "routers[].bindingCache",
+    keys: &["paths"],
+    not_yet: &["trees", "bounds", "clients", "idleTtlSecs"],
+    gone: &[],
+};
+
+pub const INTERPRETER: Block = Block {
+    title: "routers[].interpreter",
+    keys: &["kind"],
+    not_yet: &["transformers"],
+    gone: &[],
+};
+
+pub const SERVER: Block = Block {
+    title: "routers[].servers[]",
+    keys: &[
+        "port",
+        "ip",
+        "label",
+        "timeoutMs",
+        "serverSession",
+        "socketOptions",
+        "headerReadTimeoutMs",
+        "bodyTimeoutMs",
+        "allowConnect",
+    ],
+    not_yet: &[
+        "tls",
+        "maxConcurrentRequests",
+        "announce",
+        "clearContext",
+        "addForwardedHeader",
+        "maxCallDepth",
+        "timestampHeader",
+    ],
+    gone: &[("engine", "remove it, or see the `engine` of the top level")],
+};
+
+pub const SERVER_SESSION: Block = Block {
+    title: "routers[].servers[].serverSession",
+    keys: &["idleTimeMs"],
+    not_yet: &["lifeTimeMs"],
+    gone: &[],
+};
+
+pub const SERVER_SOCKET: Block = Block {
+    title: "routers[].servers[].socketOptions",
+    keys: &["noDelay", "backlog"],
+    not_yet: &[
+        "reuseAddr",
+        "reusePort",
+        "readTimeoutMs",
+        "writeTimeoutMs",
+        "keepAlive",
+    ],
+    gone: &[],
+};
+
+pub const HEADER_TOKEN: Block = Block {
+    title: "routers[].identifier: io.l5d.header.token",
+    keys: &["kind", "header"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const METHOD_AND_HOST: Block = Block {
+    title: "routers[].identifier: io.l5d.methodAndHost",
+    keys: &["kind", "httpUriInDst"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const PATH: Block = Block {
+    title: "routers[].identifier: io.l5d.path",
+    keys: &["kind", "segments", "consume"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const STATIC: Block = Block {
+    title: "routers[].identifier: io.l5d.static",
+    keys: &["kind", "path"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const CLIENT: Block = Block {
+    title: "routers[].client",
+    keys: &[
+        "kind",
+        "loadBalancer",
+        "hostConnectionPool",
+        "clientSession",
+        "requestAttemptTimeoutMs",
+        "connectTimeoutMs",
+        "bodyTimeoutMs",
+        "socketOptions",
+    ],
+    not_yet: &[
+        "tls",
+        "failFast",
+        "failureAccrual",
+        "requeueBudget",
+        "requestAuthorizers",
+        "forwardClientCert",
+        "configs",
+    ],
+    gone: &[
+        ("engine", "remove it, or see the `engine` of the top level"),
+        ("loggers", "use `requestAuthorizers`"),
+    ],
+};
+
+pub const LOAD_BALANCER: Block = Block {
+    title: "routers[].client.loadBalancer",
+    keys: &["kind"],
+    not_yet: &["maxEffort", "enableProbation"],
+    gone: &[],
+};
+
+pub const POOL: Block = Block {
+    title: "routers[].client.hostConnectionPool",
+    keys: &["idleTimeMs", "maxIdle"],
+    not_yet: &["minSize", "maxSize", "maxWaiters"],
+    gone: &[],
+};
+
+pub const CLIENT_SESSION: Block = Block {
+    title: "routers[].client.clientSession",
+    keys: &["idleTimeMs", "lifeTimeMs"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const CLIENT_SOCKET: Block = Block {
+    title: "routers[].client.socketOptions",
+    keys: &["noDelay"],
+    not_yet: &[
+        "reuseAddr",
+        "reusePort",
+        "readTimeoutMs",
+        "writeTimeoutMs",
+        "keepAlive",
+        "backlog",
+    ],
+    gone: &[],
+};
+
+pub const SERVICE: Block = Block {
+    title: "routers[].service",
+    keys: &["kind", "totalTimeoutMs"],
+    not_yet: &["retries", "responseClassifier", "configs"],
+    gone: &[],
+};
+
+/// Every block, in the order of the documentation.
+pub const BLOCKS: &[&Block] = &[
+    &TOP,
+    &ADMIN,
+    &ENGINE,
+    &RING,
+    &BUFFERS,
+    &USAGE,
+    &ROUTER,
+    &SERVER,
+    &SERVER_SESSION,
+    &SERVER_SOCKET,
+    &HEADER_TOKEN,
+    &METHOD_AND_HOST,
+    &PATH,
+    &STATIC,
+    &INTERPRETER,
+    &BINDING_CACHE,
+    &CLIENT,
+    &LOAD_BALANCER,
+    &POOL,
+    &CLIENT_SESSION,
+    &CLIENT_SOCKET,
+    &SERVICE,
+];
+
+pub const PROTOCOLS: Kinds = Kinds {
+    key: "protocol",
+    what: "protocol",
+    supported: &[("http", &ROUTER)],
+    not_yet: &["h2", "thrift", "thriftmux", "mux"],
+    gone: &[],
+};
+
+pub const IDENTIFIERS: Kinds = Kinds {
+    key: "kind",
+    what: "identifier",
+    supported: &[
+        ("io.l5d.header.token", &HEADER_TOKEN),
+        ("io.l5d.methodAndHost", &METHOD_AND_HOST),
+        ("io.l5d.path", &PATH),
+        ("io.l5d.static", &STATIC),
+    ],
+    not_yet: &[
+        "io.l5d.header",
+        "io.l5d.header.path",
+        "io.l5d.ingress",
+        "io.l5d.k8s.istio",
+        "io.l5d.k8s.istio-ingress",
+    ],
+    gone: &[("io.l5d.headerToken", "io.l5d.header.token")],
+};
+
+pub const INTERPRETERS: Kinds = Kinds {
+    key: "kind",
+    what: "interpreter",
+    supported: &[("default", &INTERPRETER)],
+    not_yet: &[
+        "io.l5d.namerd",
+        "io.l5d.namerd.http",
+        "io.l5d.mesh",
+        "io.l5d.fs",
+        "io.l5d.k8s.configMap",
+        "io.l5d.k8s.istio",
+        "io.l5d.consul.interpreter",
+    ],
+    gone: &[],
+};
+
+pub const BALANCERS: Kinds = Kinds {
+    key: "kind",
+    what: "load balancer",
+    supported: &[("p2c", &LOAD_BALANCER)],
+    not_yet: &["ewma", "aperture", "heap", "roundRobin"],
+    gone: &[],
+};
+
+pub const CLIENTS: Kinds = Kinds {
+    key: "kind",
+    what: "kind of client",
+    supported: &[("io.l5d.global", &CLIENT)],
+    not_yet: &["io.l5d.static"],
+    gone: &[],
+};
+
+pub const SERVICES: Kinds = Kinds {
+    key: "kind",
+    what: "kind of service",
+    supported: &[("io.l5d.global", &SERVICE)],
+    not_yet: &["io.l5d.static"],
+    gone: &[],
+};
+
+/// Every registry of kinds, for the tests of the documentation.
+#[cfg(test)]
+pub const KINDS: &[&Kinds] = &[
+    &PROTOCOLS,
+    &IDENTIFIERS,
+    &INTERPRETERS,
+    &BALANCERS,
+    &CLIENTS,
+    &SERVICES,
+];

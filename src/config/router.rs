@@ -1,0 +1,265 @@
+//! One router: its servers, how it names requests, and its policies for services and clients.
+//!
+//! Defaults differ from linkerd's in one direction only: where linkerd waits forever, ringlink has
+//! a limit (idle connections, heads, bodies, the whole request), because a proxy that can hang for
+//! good is a leak waiting for its day.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::cursor::{Cursor, open_kind};
+use super::decode::{Claims, LOOPBACK, listener};
+use super::keys;
+use super::resolved::{Client, HeadLimits, Identifier, Router, Server, Service};
+use super::value::{Spot, Value, shown};
+use crate::naming::Path;
+
+const DEFAULT_TOTAL: Duration = Duration::from_secs(60);
+/// Below the 65 to 75 s that common backends keep an idle connection: who closes first must be us,
+/// or a request is lost in the crossing.
+const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+
+pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
+    let of = value.clone();
+    let (protocol, mut block) = open_kind(value, &keys::PROTOCOLS, None)?;
+    let label = label(&mut block, protocol, &of, claims);
+    let servers = servers(&mut block, claims);
+    let identifiers = identifiers(block.get("identifier"));
+    let dtab = block.get("dtab").and_then(|v| v.dtab());
+    let dst_prefix = block.get("dstPrefix").and_then(|v| v.path());
+    block
+        .kind("interpreter", &keys::INTERPRETERS, None)
+        .finish();
+    let binding_timeout = block.ms("bindingTimeoutMs", 10_000);
+    let binding_cache = binding_cache(block.block("bindingCache", &keys::BINDING_CACHE));
+    let heads = heads(&mut block);
+    let global = Some("io.l5d.global");
+    let service = service(block.kind("service", &keys::SERVICES, global));
+    let client = block.kind("client", &keys::CLIENTS, global);
+    let client = self::client(client, service.total_timeout);
+    // Nothing of http is experimental: as in linkerd, the key is accepted and without effect.
+    block.flag("experimental", false);
+    block.finish();
+    Some(Router {
+        label,
+        servers,
+        identifiers,
+        dtab: dtab.unwrap_or_default(),
+        dst_prefix: dst_prefix.or_else(|| "/svc".parse::<Path>().ok())?,
+        binding_timeout,
+        binding_cache,
+        client,
+        service,
+        heads,
+    })
+}
+
+fn label(block: &mut Cursor<'_>, protocol: &str, of: &Value<'_>, claims: &mut Claims) -> String {
+    let given = block.get("label");
+    let spot = given.as_ref().map_or_else(|| of.spot(), Value::spot);
+    let Some(label) = given.map_or(Some(protocol), |v| v.text("a label")) else {
+        return String::new();
+    };
+    match claims.labels.iter().find(|(other, _)| other == label) {
+        Some((_, first)) => {
+            let message = format!("the label `{label}` is already {}'s", owner(&first.place));
+            let help = "give each router its own `label`".to_owned();
+            of.context.tell(spot.problem(message, Some(help)));
+        }
+        None => claims.labels.push((label.to_owned(), spot)),
+    }
+    label.to_owned()
+}
+
+/// `routers[0]` of `routers[0].label`.
+fn owner(place: &str) -> &str {
+    place.strip_suffix(".label").unwrap_or(place)
+}
+
+fn servers(block: &mut Cursor<'_>, claims: &mut Claims) -> Vec<Server> {
+    let help = "a router has at least one server";
+    let Some(value) = block.required("servers", help) else {
+        return Vec::new();
+    };
+    let items = value.list();
+    if items.as_ref().is_some_and(Vec::is_empty) {
+        value.wrong_help("no servers", help);
+    }
+    let items = items.unwrap_or_default().into_iter();
+    items.map(|item| server(item, claims)).collect()
+}
+
+fn server(value: Value<'_>, claims: &mut Claims) -> Server {
+    let mut block = Cursor::open(value.clone(), &keys::SERVER);
+    let addr = listener(&mut block, 4140);
+    if let Some(addr) = addr {
+        let spot = block.spot("port").unwrap_or_else(|| value.spot());
+        claim(&value, addr, spot, claims);
+    }
+    let addr = addr.unwrap_or(SocketAddr::new(LOOPBACK, 0));
+    let label = block.get("label").and_then(|v| v.text("a label"));
+    let mut session = block.block("serverSession", &keys::SERVER_SESSION);
+    let mut socket = block.block("socketOptions", &keys::SERVER_SOCKET);
+    let server = Server {
+        label: label.map(str::to_owned),
+        ip: addr.ip(),
+        port: addr.port(),
+        timeout: block.opt_ms("timeoutMs"),
+        idle_timeout: session.ms("idleTimeMs", 65_000),
+        head_timeout: block.ms("headerReadTimeoutMs", 10_000),
+        body_timeout: block.ms("bodyTimeoutMs", 60_000),
+        backlog: socket.int("backlog", 1..=65535, 4096),
+        no_delay: socket.flag("noDelay", true),
+        allow_connect: block.flag("allowConnect", false),
+    };
+    session.finish();
+    socket.finish();
+    block.finish();
+    server
+}
+
+/// Two listeners may not want one port of one address; a wildcard wants it of every address of its
+/// family. Port 0 is a fresh port each time.
+fn claim(value: &Value<'_>, addr: SocketAddr, spot: Spot, claims: &mut Claims) {
+    let clash = |(other, _): &&(SocketAddr, Option<Spot>)| {
+        let (a, b) = (addr.ip(), other.ip());
+        let wildcard = a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified());
+        addr.port() != 0 && addr.port() == other.port() && (a == b || wildcard)
+    };
+    if let Some((other, first)) = claims.listeners.iter().find(clash) {
+        let whose = match first {
+            Some(first) => format!("{} ({}:{})", first.place, first.at.line, first.at.column),
+            None => "the admin server by default".to_owned(),
+        };
+        let message = match other == &addr {
+            true => format!("{addr} is already taken by {whose}"),
+            false => format!("{addr} overlaps {other}, taken by {whose}"),
+        };
+        value.context.tell(spot.problem(message, None));
+    } else {
+        claims.listeners.push((addr, Some(spot)));
+    }
+}
+
+fn identifiers(given: Option<Value<'_>>) -> Vec<Identifier> {
+    let Some(value) = given else {
+        return vec![Identifier::HeaderToken {
+            header: "Host".to_owned(),
+        }];
+    };
+    if !value.is_list() {
+        return identifier(value).into_iter().collect();
+    }
+    let items = value.list().unwrap_or_default();
+    if items.is_empty() {
+        value.wrong_help("no identifiers", "leave it out for io.l5d.header.token");
+    }
+    items.into_iter().filter_map(identifier).collect()
+}
+
+fn identifier(value: Value<'_>) -> Option<Identifier> {
+    let (kind, mut block) = open_kind(value, &keys::IDENTIFIERS, None)?;
+    let identifier = match kind {
+        "io.l5d.methodAndHost" => Some(Identifier::MethodAndHost {
+            uri_in_dst: block.flag("httpUriInDst", false),
+        }),
+        "io.l5d.path" => Some(Identifier::Path {
+            segments: block.int("segments", 1..=256, 1),
+            consume: block.flag("consume", false),
+        }),
+        "io.l5d.static" => {
+            let path = block.required("path", "the name of every request");
+            let path = path.and_then(|v| v.path());
+            path.map(|path| Identifier::Static { path })
+        }
+        _ => Some(Identifier::HeaderToken {
+            header: block
+                .get("header")
+                .and_then(|v| header(&v))
+                .unwrap_or_else(|| "Host".to_owned()),
+        }),
+    };
+    block.finish();
+    identifier
+}
+
+/// A field name: RFC 9110 §5.1, a token.
+fn header(value: &Value<'_>) -> Option<String> {
+    let name = value.text("the name of a header")?;
+    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+    if !name.bytes().all(token) {
+        value.wrong(format!("`{}` is not the name of a header", shown(name)));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+fn binding_cache(mut block: Cursor<'_>) -> usize {
+    let paths = block.int("paths", 1..=1_000_000, 1000);
+    block.finish();
+    paths
+}
+
+fn heads(block: &mut Cursor<'_>) -> HeadLimits {
+    let head_kb: usize = block.int("maxHeadersKB", 1..=1024, 64);
+    let line_kb: usize = block.int("maxInitialLineKB", 1..=1024, head_kb.min(8));
+    if line_kb > head_kb
+        && let Some(value) = block.get("maxInitialLineKB")
+    {
+        value.wrong(format!(
+            "{line_kb} is more than the whole head may have: `maxHeadersKB` is {head_kb}"
+        ));
+    }
+    HeadLimits {
+        head_bytes: head_kb * 1024,
+        line_bytes: line_kb * 1024,
+        fields: block.int("maxHeaderFields", 1..=10_000, 128),
+    }
+}
+
+fn service(mut block: Cursor<'_>) -> Service {
+    let total = block.ms_from("totalTimeoutMs", 0).unwrap_or(DEFAULT_TOTAL);
+    block.finish();
+    Service {
+        total_timeout: (!total.is_zero()).then_some(total),
+    }
+}
+
+fn client(mut block: Cursor<'_>, total: Option<Duration>) -> Client {
+    block.kind("loadBalancer", &keys::BALANCERS, None).finish();
+    let mut pool = block.block("hostConnectionPool", &keys::POOL);
+    let mut session = block.block("clientSession", &keys::CLIENT_SESSION);
+    let mut socket = block.block("socketOptions", &keys::CLIENT_SOCKET);
+    // linkerd has two names for one thing, at two layers; the shorter one is what happens.
+    let idle = [pool.opt_ms("idleTimeMs"), session.opt_ms("idleTimeMs")];
+    let idle = idle.into_iter().flatten().min();
+    let client = Client {
+        connect_timeout: block.ms("connectTimeoutMs", 1000),
+        attempt_timeout: attempt_timeout(&mut block, total),
+        idle_timeout: idle.unwrap_or(DEFAULT_IDLE),
+        life_time: session.opt_ms("lifeTimeMs"),
+        max_idle: pool.int("maxIdle", 0..=65536, 512),
+        body_timeout: block.ms("bodyTimeoutMs", 60_000),
+        no_delay: socket.flag("noDelay", true),
+    };
+    pool.finish();
+    session.finish();
+    socket.finish();
+    block.finish();
+    client
+}
+
+/// An attempt that may outlast its request is a limit that never works: most likely somebody does
+/// not know that the request has one.
+fn attempt_timeout(block: &mut Cursor<'_>, total: Option<Duration>) -> Option<Duration> {
+    let key = "requestAttemptTimeoutMs";
+    let attempt = block.opt_ms(key)?;
+    if let (Some(total), Some(value)) = (total.filter(|t| *t < attempt), block.get(key)) {
+        let (attempt, total) = (attempt.as_millis(), total.as_millis());
+        value.wrong_help(
+            format!("{attempt} is more than the whole request has: {total}"),
+            "raise `service.totalTimeoutMs`, or write 0 there for no limit",
+        );
+    }
+    Some(attempt)
+}
