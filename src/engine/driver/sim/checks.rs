@@ -30,7 +30,9 @@ impl Net {
             return;
         };
         let fd = socket.fd;
-        if let Some((_, other)) = socket.reader.replace((driver, op)) {
+        let before = *socket.reader.get_or_insert((driver, op));
+        if before != (driver, op) {
+            let other = before.1;
             self.violation(format!(
                 "{what} {op:?} on fd {fd} while {other:?} is in flight on it"
             ));
@@ -42,7 +44,9 @@ impl Net {
             return;
         };
         let fd = socket.fd;
-        if let Some((_, other)) = socket.writer.replace((driver, op)) {
+        let before = *socket.writer.get_or_insert((driver, op));
+        if before != (driver, op) {
+            let other = before.1;
             self.violation(format!(
                 "{what} {op:?} on fd {fd} while {other:?} is in flight on it"
             ));

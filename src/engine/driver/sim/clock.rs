@@ -62,7 +62,7 @@ impl Net {
     pub(super) fn advance_to(&mut self, time: u64) {
         let mut target = time.max(self.now);
         if target > self.now && self.fault(Fault::ClockJump, self.faults.clock_jump) {
-            target += self.rng.below(60 * SECOND);
+            target = target.saturating_add(self.rng.below(60 * SECOND));
         }
         while self.next_event().is_some_and(|at| at <= target) {
             if let Some(Reverse((at, _, event))) = self.events.pop() {
@@ -90,13 +90,15 @@ impl Net {
 
     fn swallowed(&self, event: &Event) -> bool {
         match event {
-            Event::Deliver { conn, .. } => self
-                .conns
-                .get(conn)
-                .is_some_and(|conn| conn.addrs.iter().any(|addr| self.blackholes.contains(addr))),
+            Event::Deliver { conn, .. } => self.conns.get(conn).is_some_and(|conn| self.lost(conn)),
             Event::Syn { remote, .. } => self.blackholes.contains(remote),
             _ => false,
         }
+    }
+
+    /// Whether a black hole takes what this connection sends.
+    pub(super) fn lost(&self, conn: &Conn) -> bool {
+        conn.addrs.iter().any(|addr| self.blackholes.contains(addr))
     }
 
     /// Opens or closes a black hole; what it held back is sent again.

@@ -51,8 +51,9 @@ pub(super) struct Side {
     role: Role,
     closed: bool,
     pub(super) write_shut: bool,
-    /// A reset arrived. As in Linux the first operation to ask learns why (`error`); after that
-    /// reads give the end of the stream and sends `EPIPE`.
+    /// A reset arrived. As in Linux what was received can still be read, then the first operation
+    /// to ask learns of the reset (`error`); after that reads give the end of the stream and sends
+    /// `EPIPE`.
     pub(super) dead: bool,
     pub(super) error: Option<i32>,
 }
@@ -205,11 +206,23 @@ impl Net {
 
     /// A FIN that is next to arrive at this side arrives now.
     pub(super) fn hurry_fin(&mut self, id: u64, index: usize) {
-        let pending = |conn: &Conn| conn.pipes[1 - index].flight.front() == Some(&Packet::Fin);
-        if self.faults.fin_when_picked > 0.0 && self.conns.get(&id).is_some_and(pending) {
-            self.stats.count(Fault::FinWhenPicked);
-            self.deliver(id, 1 - index);
+        if self.faults.fin_when_picked == 0.0 {
+            return;
         }
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let pending = conn.pipes[1 - index].flight.front() == Some(&Packet::Fin);
+        if !pending || self.lost(conn) {
+            return;
+        }
+        self.stats.count(Fault::FinWhenPicked);
+        let now = self.now;
+        if let Some(conn) = self.conns.get_mut(&id) {
+            // What comes after the FIN need not wait for the time it was held back to.
+            conn.pipes[1 - index].last_arrival = now;
+        }
+        self.deliver(id, 1 - index);
     }
 
     /// A reset arrives at one side: what is in flight either way is lost, what has arrived is not.
@@ -221,9 +234,11 @@ impl Net {
             pipe.flight.retain(|packet| *packet == Packet::Rst);
             pipe.in_flight = 0;
         }
+        let ended = conn.pipes[1 - index].fin_arrived;
         let side = &mut conn.sides[index];
         if !std::mem::replace(&mut side.dead, true) {
-            side.error = Some(libc::ECONNRESET);
+            let error = if ended { libc::EPIPE } else { libc::ECONNRESET };
+            side.error = Some(error);
         }
         self.note("reset", id, index as i64, 0);
         self.kick_reader(id, index);

@@ -218,6 +218,10 @@ impl Net {
         if self.reuse_fds {
             self.tables[socket.role as usize].free.push(socket.fd);
         }
+        // There are none, unless a driver goes down with a socket that another one uses.
+        for (driver, op) in [socket.reader, socket.writer].into_iter().flatten() {
+            self.drivers[driver].kick(op);
+        }
         match socket.body {
             Body::Unconnected => {}
             Body::Stream { conn, side } => self.close_side(conn, side, false),

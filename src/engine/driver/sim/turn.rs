@@ -205,10 +205,12 @@ impl Net {
         }
         let conn = self.conns.get_mut(&id)?;
         if there == 0 {
-            let error = conn.sides[side].error.take();
-            return match error {
+            if ended {
+                return Answer::last(0);
+            }
+            return match conn.sides[side].error.take() {
                 Some(error) => Answer::last(-error),
-                None if ended || conn.sides[side].dead => Answer::last(0),
+                None if conn.sides[side].dead => Answer::last(0),
                 None => None,
             };
         }

@@ -4,6 +4,8 @@ mod behaviour;
 mod faulty;
 mod rules;
 
+use std::pin::Pin;
+
 use super::*;
 use crate::engine::tx::Segment;
 
@@ -21,7 +23,8 @@ struct World {
     net: SimNetwork,
     hosts: Vec<Host>,
     keys: u32,
-    jobs: Vec<Box<TxJob>>,
+    /// Where the drivers were told they are.
+    jobs: Vec<Pin<Box<TxJob>>>,
 }
 
 const PROXY: usize = 0;
@@ -122,7 +125,7 @@ impl World {
         let mut job = TxJob::new();
         job.push(Segment::Owned(bytes.to_vec()));
         self.driver(host).send(op, fd, &mut job);
-        self.jobs.push(job);
+        self.jobs.push(Box::into_pin(job));
         op
     }
 

@@ -79,7 +79,7 @@ fn a_send_in_flight_is_not_touched() {
         world.driver(PROXY).send(op, client, &mut job);
         job.advance(1, |_| {});
         job.view();
-        world.jobs.push(job);
+        world.jobs.push(Box::into_pin(job));
         world.run();
     });
     assert!(message.contains("changed"), "{message}");
