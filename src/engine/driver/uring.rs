@@ -252,6 +252,10 @@ impl Uring {
         kernel::shutdown_write(fd);
     }
 
+    pub fn reset_on_close(&mut self, fd: Fd) {
+        kernel::reset_on_close(fd);
+    }
+
     pub fn close(&mut self, fd: Fd) {
         let entry = opcode::Close::new(RingFd(fd.0))
             .build()
