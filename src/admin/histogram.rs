@@ -21,7 +21,10 @@ pub struct Buckets {
 /// that of the recording (1 %).
 pub fn fold(recorded: &Histogram<u64>) -> Buckets {
     let bounds = BOUNDS.iter().map(|bound| seconds(*bound));
-    let mut buckets: Vec<_> = bounds.chain([f64::INFINITY]).map(|bound| (bound, 0)).collect();
+    let mut buckets: Vec<_> = bounds
+        .chain([f64::INFINITY])
+        .map(|bound| (bound, 0))
+        .collect();
     let mut sum = 0.0;
     for step in recorded.iter_recorded() {
         let count = step.count_at_value();

@@ -62,39 +62,105 @@ struct ShardMetrics {
 type Of<S, V> = (&'static str, &'static str, fn(&S) -> V);
 
 const ROUTER_COUNTERS: &[Of<RouterSnapshot, u64>] = &[
-    ("requests", "Requests whose head was read, refused ones included", |r| r.requests),
-    ("connections_accepted", "Client connections accepted", |r| r.accepted),
-    ("connections_handed_over", "Client connections given to a less loaded shard", |r| r.handed_over),
-    ("upstream_connects", "Connections made to backends", |r| r.connects),
-    ("upstream_connect_failures", "Connections to backends that could not be made", |r| r.connect_failures),
-    ("upstream_reuses", "Requests sent on a pooled connection", |r| r.reuses),
+    (
+        "requests",
+        "Requests whose head was read, refused ones included",
+        |r| r.requests,
+    ),
+    ("connections_accepted", "Client connections accepted", |r| {
+        r.accepted
+    }),
+    (
+        "connections_handed_over",
+        "Client connections given to a less loaded shard",
+        |r| r.handed_over,
+    ),
+    ("upstream_connects", "Connections made to backends", |r| {
+        r.connects
+    }),
+    (
+        "upstream_connect_failures",
+        "Connections to backends that could not be made",
+        |r| r.connect_failures,
+    ),
+    (
+        "upstream_reuses",
+        "Requests sent on a pooled connection",
+        |r| r.reuses,
+    ),
     ("retries", "Attempts after the first", |r| r.retries),
-    ("client_gone", "Requests whose client left before the end of the response", |r| r.client_gone),
+    (
+        "client_gone",
+        "Requests whose client left before the end of the response",
+        |r| r.client_gone,
+    ),
     ("truncated", "Responses cut short", |r| r.truncated),
 ];
 
 const ROUTER_GAUGES: &[Of<RouterSnapshot, u64>] = &[
-    ("connections", "Client connections open", |r| r.active_connections),
-    ("requests_active", "Requests in flight", |r| r.active_requests),
-    ("upstream_idle_connections", "Idle pooled connections to backends", |r| r.idle_connections),
-    ("binding_cache_entries", "Names in the binding caches, each shard's counted", |r| r.bound_names),
+    ("connections", "Client connections open", |r| {
+        r.active_connections
+    }),
+    ("requests_active", "Requests in flight", |r| {
+        r.active_requests
+    }),
+    (
+        "upstream_idle_connections",
+        "Idle pooled connections to backends",
+        |r| r.idle_connections,
+    ),
+    (
+        "binding_cache_entries",
+        "Names in the binding caches, each shard's counted",
+        |r| r.bound_names,
+    ),
 ];
 
 const SHARD_COUNTERS: &[Of<ShardSnapshot, u64>] = &[
-    ("shard_enters", "Times the kernel was entered for a turn", |s| s.counters.driver.enters),
-    ("shard_completions", "Completions taken from the kernel", |s| s.counters.driver.completions),
-    ("shard_submissions", "Operations asked of the kernel", |s| s.counters.driver.submissions),
-    ("shard_no_buffers", "Times the receive buffers ran out (ENOBUFS)", |s| s.counters.driver.no_buffers),
+    (
+        "shard_enters",
+        "Times the kernel was entered for a turn",
+        |s| s.counters.driver.enters,
+    ),
+    (
+        "shard_completions",
+        "Completions taken from the kernel",
+        |s| s.counters.driver.completions,
+    ),
+    ("shard_submissions", "Operations asked of the kernel", |s| {
+        s.counters.driver.submissions
+    }),
+    (
+        "shard_no_buffers",
+        "Times the receive buffers ran out (ENOBUFS)",
+        |s| s.counters.driver.no_buffers,
+    ),
     ("shard_panics", "Tasks that panicked", |s| s.counters.panics),
-    ("shard_stalls", "Turns in which tasks held the shard too long", |s| s.counters.stalls),
+    (
+        "shard_stalls",
+        "Turns in which tasks held the shard too long",
+        |s| s.counters.stalls,
+    ),
 ];
 
 const SHARD_GAUGES: &[Of<ShardSnapshot, f64>] = &[
-    ("shard_completions_per_enter", "Completions per entry into the kernel, since the start", per_enter),
-    ("shard_buffers_free", "Receive buffers that are free", |s| s.counters.buffers_free as f64),
-    ("shard_buffers", "Receive buffers", |s| s.counters.buffers as f64),
+    (
+        "shard_completions_per_enter",
+        "Completions per entry into the kernel, since the start",
+        per_enter,
+    ),
+    ("shard_buffers_free", "Receive buffers that are free", |s| {
+        s.counters.buffers_free as f64
+    }),
+    ("shard_buffers", "Receive buffers", |s| {
+        s.counters.buffers as f64
+    }),
     ("shard_tasks", "Tasks alive", |s| s.counters.tasks as f64),
-    ("shard_ops_in_flight", "Operations that wait for their completion", |s| s.ops_in_flight as f64),
+    (
+        "shard_ops_in_flight",
+        "Operations that wait for their completion",
+        |s| s.ops_in_flight as f64,
+    ),
 ];
 
 fn per_enter(shard: &ShardSnapshot) -> f64 {
@@ -108,7 +174,11 @@ pub fn text(
     snapshots: Vec<ShardSnapshot>,
     uptime: Duration,
 ) -> Result<String, fmt::Error> {
-    let labels = running.config().routers.iter().map(|router| router.label.as_str());
+    let labels = running
+        .config()
+        .routers
+        .iter()
+        .map(|router| router.label.as_str());
     let scrape = Scrape {
         driver: running.driver(),
         shard_count: running.shard_count(),
@@ -130,7 +200,9 @@ pub fn text(
 
 /// What one router did on all shards that answered; `None` if none did.
 fn sum(snapshots: &[ShardSnapshot], index: usize, label: &str) -> Option<RouterMetrics> {
-    let mut of_shards = snapshots.iter().filter_map(|shard| shard.routers.get(index));
+    let mut of_shards = snapshots
+        .iter()
+        .filter_map(|shard| shard.routers.get(index));
     let mut sum = of_shards.next()?.clone();
     of_shards.for_each(|other| sum.merge(other));
     Some(RouterMetrics {
@@ -146,7 +218,10 @@ fn sum(snapshots: &[ShardSnapshot], index: usize, label: &str) -> Option<RouterM
 fn shard(snapshot: &ShardSnapshot) -> ShardMetrics {
     ShardMetrics {
         shard: snapshot.shard.to_string(),
-        counters: SHARD_COUNTERS.iter().map(|(_, _, of)| of(snapshot)).collect(),
+        counters: SHARD_COUNTERS
+            .iter()
+            .map(|(_, _, of)| of(snapshot))
+            .collect(),
         gauges: SHARD_GAUGES.iter().map(|(_, _, of)| of(snapshot)).collect(),
     }
 }
@@ -169,7 +244,9 @@ impl Writer<'_> {
         let encoder = &mut self.encoder;
         let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
         for (labels, value) in values {
-            family.encode_family(&labels)?.encode_counter(&value, NO_EXEMPLAR)?;
+            family
+                .encode_family(&labels)?
+                .encode_counter(&value, NO_EXEMPLAR)?;
         }
         Ok(())
     }
@@ -195,7 +272,11 @@ impl Writer<'_> {
         let encoder = &mut self.encoder;
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
         for router in routers {
-            let Buckets { sum, count, buckets } = &router.latency;
+            let Buckets {
+                sum,
+                count,
+                buckets,
+            } = &router.latency;
             family
                 .encode_family(&rt(router))?
                 .encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
@@ -212,7 +293,11 @@ impl Writer<'_> {
                 .encode_gauge(&value),
             None => Ok(()),
         };
-        gauge("process_resident_memory_bytes", "Resident memory", process.resident_bytes)?;
+        gauge(
+            "process_resident_memory_bytes",
+            "Resident memory",
+            process.resident_bytes,
+        )?;
         gauge("process_open_fds", "Open descriptors", process.open_fds)?;
         gauge("process_max_fds", "Most descriptors", process.max_fds)?;
         gauge("process_threads", "Threads", process.threads)?;
@@ -284,11 +369,17 @@ impl Scrape {
         let loads = loads.map(|(shard, load)| ([("shard", shard.to_string())], *load as u64));
         writer.gauges("shard_connections", "Client connections of a shard", loads)?;
         for (index, (name, help, _)) in SHARD_COUNTERS.iter().enumerate() {
-            let values = self.shards.iter().map(|s| ([("shard", s.shard.as_str())], s.counters[index]));
+            let values = self
+                .shards
+                .iter()
+                .map(|s| ([("shard", s.shard.as_str())], s.counters[index]));
             writer.counters(name, help, values)?;
         }
         for (index, (name, help, _)) in SHARD_GAUGES.iter().enumerate() {
-            let values = self.shards.iter().map(|s| ([("shard", s.shard.as_str())], s.gauges[index]));
+            let values = self
+                .shards
+                .iter()
+                .map(|s| ([("shard", s.shard.as_str())], s.gauges[index]));
             writer.gauges(name, help, values)?;
         }
         Ok(())

@@ -120,7 +120,11 @@ async fn index(State(admin): State<Admin>) -> Html<String> {
         let on: Vec<_> = addresses.iter().map(ToString::to_string).collect();
         let label = escape(&router.label);
         // Writing to a string cannot fail.
-        let _ = writeln!(routers, "<li>router <b>{label}</b> on {}</li>", on.join(", "));
+        let _ = writeln!(
+            routers,
+            "<li>router <b>{label}</b> on {}</li>",
+            on.join(", ")
+        );
     }
     Html(format!(
         include_str!("index.html"),
@@ -143,7 +147,9 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
-        let parse = |(name, value): &(_, &'static str)| (header::HeaderName::clone(name), value.parse().unwrap());
+        let parse = |(name, value): &(_, &'static str)| {
+            (header::HeaderName::clone(name), value.parse().unwrap())
+        };
         pairs.iter().map(parse).collect()
     }
 

@@ -54,10 +54,7 @@ pub fn run(started: Started, admin: TcpListener) -> io::Result<Ending> {
     block_on(uring, serve(started, admin))
 }
 
-fn block_on(
-    uring: bool,
-    future: impl Future<Output = io::Result<Ending>>,
-) -> io::Result<Ending> {
+fn block_on(uring: bool, future: impl Future<Output = io::Result<Ending>>) -> io::Result<Ending> {
     if uring {
         match tokio_uring::Runtime::new(&tokio_uring::builder()) {
             Ok(runtime) => return runtime.block_on(future),
