@@ -284,23 +284,29 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// A gauge without labels, under its whole name.
+    fn gauge(&mut self, name: &str, help: &str, value: impl EncodeGaugeValue) -> fmt::Result {
+        self.encoder
+            .encode_descriptor(name, help, None, MetricType::Gauge)?
+            .encode_gauge(&value)
+    }
+
     /// Metrics of the process, under the names of the official clients.
     fn process(&mut self, process: &Process) -> fmt::Result {
-        let mut gauge = |name: &str, help: &str, value: Option<u64>| match value {
-            Some(value) => self
-                .encoder
-                .encode_descriptor(name, help, None, MetricType::Gauge)?
-                .encode_gauge(&value),
-            None => Ok(()),
-        };
-        gauge(
-            "process_resident_memory_bytes",
-            "Resident memory",
-            process.resident_bytes,
-        )?;
-        gauge("process_open_fds", "Open descriptors", process.open_fds)?;
-        gauge("process_max_fds", "Most descriptors", process.max_fds)?;
-        gauge("process_threads", "Threads", process.threads)?;
+        for (name, help, value) in [
+            (
+                "process_resident_memory_bytes",
+                "Resident memory",
+                process.resident_bytes,
+            ),
+            ("process_open_fds", "Open descriptors", process.open_fds),
+            ("process_max_fds", "Most descriptors", process.max_fds),
+            ("process_threads", "Threads", process.threads),
+        ] {
+            if let Some(value) = value {
+                self.gauge(name, help, value)?;
+            }
+        }
         if let Some(seconds) = process.cpu_seconds {
             let help = "User and system time";
             self.encoder
@@ -331,14 +337,13 @@ impl Scrape {
         writer.gauges("build_info", "This build", [(version, 1u64)])?;
         let driver = [("driver", self.driver)];
         writer.gauges("driver_info", "What carries the I/O", [(driver, 1u64)])?;
-        let none: [(&str, &str); 0] = [];
         let uptime = self.uptime.as_secs_f64();
-        writer.gauges("uptime_seconds", "Time since the start", [(none, uptime)])?;
+        writer.gauge("ringlink_uptime_seconds", "Time since the start", uptime)?;
         let count = self.shard_count as u64;
-        writer.gauges("shards", "Shards", [(none, count)])?;
+        writer.gauge("ringlink_shards", "Shards", count)?;
         let silent = count.saturating_sub(self.shards.len() as u64);
         let help = "Shards that did not answer this scrape and are missing from it";
-        writer.gauges("shards_silent", help, [(none, silent)])
+        writer.gauge("ringlink_shards_silent", help, silent)
     }
 
     fn routers(&self, writer: &mut Writer<'_>) -> fmt::Result {
