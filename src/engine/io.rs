@@ -21,7 +21,7 @@ use super::task::Tasks;
 use super::tx::{Segment, TxJob};
 
 /// Unread bytes at which a socket's receive is paused.
-pub(super) const CREDIT: u32 = 64 * 1024;
+pub(super) const CREDIT: u32 = 256 * 1024;
 /// Spare vectors and jobs kept for reuse.
 const KEPT: usize = 512;
 /// Vectors that grew past this are not kept.
@@ -437,6 +437,9 @@ impl Io {
             sock.recv_op = Key::NONE;
             sock.pausing = false;
             match completion.result {
+                // A reset is told once, and the send may have been told: what follows it is no
+                // orderly end.
+                0 if sock.tx_error == libc::ECONNRESET => sock.rx_error = sock.tx_error,
                 0 => sock.eof = true,
                 n if n > 0 => {}
                 error if error == -libc::ENOBUFS => {
