@@ -37,8 +37,14 @@ pub const TOP: Block = Block {
 pub const ADMIN: Block = Block {
     title: "admin",
     keys: &["ip", "port", "shutdownGraceMs"],
-    not_yet: &["socketOptions", "tls", "httpIdentifierPort", "security"],
-    gone: &[("workerThreads", "remove it: admin has no thread pool")],
+    not_yet: &[
+        "socketOptions",
+        "tls",
+        "workerThreads",
+        "httpIdentifierPort",
+        "security",
+    ],
+    gone: &[],
 };
 
 pub const USAGE: Block = Block {

@@ -42,8 +42,8 @@ pub use resolved::Config;
 pub fn load(text: &str) -> Result<Config, Problems> {
     let context = value::Context::new(text);
     let root = match yaml::parse(text) {
-        Ok(Some(root)) => root,
-        Ok(None) => {
+        Ok(Some(root)) if !root.is_null() => root,
+        Ok(_) => {
             let mut problem = yaml::Mark::START.problem("the file is empty");
             problem.help = Some("a configuration has at least one router".to_owned());
             return Err(Problems::new(vec![problem]));
