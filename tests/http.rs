@@ -167,7 +167,7 @@ fn chunk_extensions(driver: Driver) {
             assert_eq!(request.body, b"hello world");
             conn.send(
                 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
-                 3;a=b\r\nabc\r\n4 ; q=\"x\"\r\ndefg\r\n000;last\r\n\r\n",
+                 3;a=b\r\nabc\r\n4;q=\"x\"\r\ndefg\r\n000;last\r\n\r\n",
             );
         }
     });

@@ -4,6 +4,7 @@
 //! Nothing here uses an HTTP library: a test says what goes over the wire, byte by byte, and reads
 //! what comes back with a parser stricter than the one under test.
 #![allow(dead_code, reason = "every test binary uses its own part")]
+#![allow(unused_imports, reason = "the same")]
 
 pub mod backend;
 pub mod client;
@@ -13,7 +14,7 @@ pub mod wire;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-pub use backend::{Backend, Conn};
+pub use backend::Backend;
 pub use client::Client;
 pub use proxy::{Driver, Proxy, Setup};
 pub use wire::{Request, Response, Wire};
