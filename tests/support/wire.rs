@@ -138,6 +138,12 @@ impl Wire {
         Ok(std::mem::replace(&mut self.unused, rest))
     }
 
+    /// What was received beyond what was used, at most `n` bytes, without reading.
+    pub fn rest(&mut self, n: usize) -> Vec<u8> {
+        assert!(self.unused.len() <= n, "more was read ahead");
+        std::mem::take(&mut self.unused)
+    }
+
     /// Everything to the end of the stream.
     pub fn take_all(&mut self) -> io::Result<Vec<u8>> {
         while self.fill()? {}
