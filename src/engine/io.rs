@@ -21,7 +21,7 @@ use super::task::Tasks;
 use super::tx::{Segment, TxJob};
 
 /// Unread bytes at which a socket's receive is paused.
-pub(super) const CREDIT: u32 = 64 * 1024;
+pub(super) const CREDIT: u32 = 256 * 1024;
 /// Spare vectors and jobs kept for reuse.
 const KEPT: usize = 512;
 /// Vectors that grew past this are not kept.

@@ -262,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn every_byte_is_judged_alike_wherever_it_stands() {
+        for byte in 0..=255u8 {
+            let good = byte == b'\t' || (byte >= 0x20 && byte != 0x7f);
+            for at in 0..19 {
+                for other in [b'a', b'\t', b' ', 0xff] {
+                    let mut value = [other; 19];
+                    value[at] = byte;
+                    assert_eq!(is_value(&value), good, "{byte} at {at} among {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn clear_keeps_capacity_and_shrink_gives_it_back() {
         let mut fields = sample();
         let held = fields.capacity_bytes();

@@ -5,7 +5,7 @@
 //! Expect and every hop-by-hop field are read into the former and never stay in the latter, so a
 //! head cannot contradict itself when it is written again.
 //!
-//! All its texts lie in the arena of its fields. The setters refuse what could end a line, so that
+//! All its texts lie in the arena of its fields: clear the head, never only its fields. The setters refuse what could end a line, so that
 //! no head, read or made, can be written as two.
 
 use super::fields::{Fields, Span, is_value};
@@ -268,6 +268,15 @@ fn is_ip_literal(text: &[u8]) -> bool {
 }
 
 fn is_reg_name(text: &[u8]) -> bool {
+    // Nearly every host is letters, digits, dots and hyphens.
+    let plain = text
+        .iter()
+        .all(|&b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-');
+    !text.is_empty() && (plain || is_odd_reg_name(text))
+}
+
+/// The whole of RFC 3986 §3.2.2 but for the comma.
+fn is_odd_reg_name(text: &[u8]) -> bool {
     let plain = |b: &u8| b.is_ascii_alphanumeric() || b"-._~!$&'()*+;=".contains(b);
     let mut rest = text;
     while let Some((byte, tail)) = rest.split_first() {
@@ -277,7 +286,7 @@ fn is_reg_name(text: &[u8]) -> bool {
             _ => return false,
         };
     }
-    !text.is_empty()
+    true
 }
 
 #[cfg(test)]

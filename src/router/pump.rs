@@ -17,7 +17,7 @@ use super::h1::wire::{BodyEvent, BodyFault};
 use super::refusal::Refusal;
 
 /// Bytes that may wait on one side before the other is read no further.
-pub const HIGH_WATER: usize = 64 * 1024;
+pub const HIGH_WATER: usize = 256 * 1024;
 
 /// How a pump came to rest.
 pub enum Stop {

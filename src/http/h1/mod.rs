@@ -14,9 +14,11 @@
 //! **Why not httparse.** It takes bare LF for a line end anywhere, any number of empty lines first,
 //! and bytes beyond ASCII in targets; it names its errors too coarsely to say which rule was broken;
 //! and it starts over with every fragment. Closing those gaps around it needs a second walk over the
-//! same lines, and a second grammar that must agree with the first. One walk with all the rules is
-//! shorter, and as fast for heads of this size: a search for each line end, one table look-up per
-//! byte of a name, and vector compares over each value.
+//! same lines, and a second grammar that must agree with the first; that two grammars disagree is
+//! what this room exists to prevent. httparse splits a head into fields faster than the walk here
+//! does. But splitting is the smaller part of reading a head, and the whole of it stays within the
+//! budget of 400 ns for a head of 200 bytes: a search for each line end, one table look-up per byte
+//! of a name, vector compares over each value, and one copy.
 //!
 //! **What is refused** stands in [`HeadError`], [`RequestError`], [`ResponseError`] and
 //! [`BodyError`], one variant and one word for each rule.
