@@ -118,7 +118,7 @@ fn a_burst_leaves_nothing(driver: Driver) {
 
 fn idle_connections_are_cheap(driver: Driver) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = connections(1) / 2;
+    let count = connections(1);
     let (addr, accepted) = backend();
     std::thread::spawn(move || {
         for mut stream in accepted {

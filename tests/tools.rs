@@ -113,7 +113,7 @@ fn nginx() -> (Running, SocketAddr, PathBuf) {
     );
     let file = folder.join("nginx.conf");
     std::fs::write(&file, config).unwrap();
-    let there = |path: &&str| std::path::Path::new(path).exists();
+    let there = |path: &&&str| std::path::Path::new(path).exists();
     let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx"]
         .iter()
         .find(there)
