@@ -437,6 +437,9 @@ impl Io {
             sock.recv_op = Key::NONE;
             sock.pausing = false;
             match completion.result {
+                // A reset is told once, and the send may have been told: what follows it is no
+                // orderly end.
+                0 if sock.tx_error == libc::ECONNRESET => sock.rx_error = sock.tx_error,
                 0 => sock.eof = true,
                 n if n > 0 => {}
                 error if error == -libc::ENOBUFS => {

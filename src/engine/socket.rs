@@ -198,6 +198,15 @@ impl Socket {
         }
     }
 
+    /// Makes the drop of this socket a reset, so that the peer does not take the end of the stream
+    /// for the end of the message.
+    pub fn reset_on_drop(&self) {
+        let mut io = self.shard.io();
+        if let Some(fd) = io.socks.get(self.key).map(|sock| sock.fd) {
+            io.driver.reset_on_close(fd);
+        }
+    }
+
     /// # Errors
     /// When the peer is gone.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {

@@ -154,6 +154,7 @@ async fn serve_request(
         Outcome::Truncated => {
             stats.count_status(response.status);
             stats.truncated.set(stats.truncated.get() + 1);
+            request.cut();
             Next::Abort
         }
     };

@@ -167,6 +167,10 @@ impl Epoll {
         sys::shutdown_write(fd.0);
     }
 
+    pub fn reset_on_close(&mut self, fd: Fd) {
+        super::kernel::reset_on_close(fd);
+    }
+
     pub fn close(&mut self, fd: Fd) {
         // Closing the last descriptor of a socket takes it out of the epoll set.
         self.slot(fd.0).reset();

@@ -71,15 +71,25 @@ pub fn shutdown_write(fd: Fd) {
     unsafe { libc::shutdown(fd.0, libc::SHUT_WR) };
 }
 
+pub fn reset_on_close(fd: Fd) {
+    // A socket that is no longer connected cannot be reset, and need not be.
+    let _ = SockRef::from(&borrow(fd)).set_linger(Some(std::time::Duration::ZERO));
+}
+
+/// The descriptor, for the length of one call.
+fn borrow<'a>(fd: Fd) -> std::os::fd::BorrowedFd<'a> {
+    // SAFETY: the engine owns the descriptor, open while it asks for something on it, and the
+    // borrow does not leave this file.
+    unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.0) }
+}
+
 pub fn close(fd: Fd) {
     // SAFETY: the engine owns the descriptor and closes it once.
     unsafe { libc::close(fd.0) };
 }
 
 pub fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {
-    // SAFETY: the engine owns the descriptor, open while the borrow lasts.
-    let borrowed = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.0) };
-    SockRef::from(&borrowed)
+    SockRef::from(&borrow(fd))
         .peer_addr()?
         .as_socket()
         .ok_or_else(|| io::Error::other("a peer without an internet address"))

@@ -190,6 +190,11 @@ impl Driver {
         each!(self, d => d.shutdown_write(fd));
     }
 
+    /// Makes the coming close a reset: the peer sees that the stream was cut, not ended.
+    pub fn reset_on_close(&mut self, fd: Fd) {
+        each!(self, d => d.reset_on_close(fd));
+    }
+
     /// Closes a socket that has no operation in flight.
     pub fn close(&mut self, fd: Fd) {
         each!(self, d => d.close(fd));

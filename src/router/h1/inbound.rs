@@ -241,6 +241,12 @@ impl<'a> Request<'a> {
             .map_err(|_| ())
     }
 
+    /// Makes the coming end of the connection visible as a cut: to a client that reads until the
+    /// connection closes, an orderly close would look like the end of the response.
+    pub fn cut(&self) {
+        self.connection.wire.socket.reset_on_drop();
+    }
+
     /// Whether another request may follow on this connection.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {

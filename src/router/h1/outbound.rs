@@ -85,7 +85,12 @@ impl Exchange {
     /// Writes the request's head.
     pub fn send_head(&mut self, shard: &Shard, head: &RequestHead) {
         let mut bytes = shard.vector();
-        h1::write_request(&mut bytes, head, head.body);
+        let options = h1::RequestOptions {
+            // The backend's own 100 (Continue) is passed on.
+            expect_continue: head.expect_continue,
+            te_trailers: false,
+        };
+        h1::write_request_with(&mut bytes, head, head.body, options);
         self.socket().write(Segment::Owned(bytes));
         self.method = head.method;
         self.writer = BodyWriter::new(head.body);

@@ -311,6 +311,14 @@ impl SimDriver {
         }
     }
 
+    pub fn reset_on_close(&mut self, fd: Fd) {
+        let net = &mut *self.net.0.borrow_mut();
+        let id = net.use_socket(self.id, fd, "reset on close");
+        if let Some(socket) = net.sockets.get_mut(&id) {
+            socket.reset = true;
+        }
+    }
+
     pub fn close(&mut self, fd: Fd) {
         let net = &mut *self.net.0.borrow_mut();
         let id = net.use_socket(self.id, fd, "close");

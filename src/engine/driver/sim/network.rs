@@ -42,6 +42,8 @@ pub(super) struct Socket {
     pub(super) reader: Option<OpRef>,
     /// The connect or send in flight.
     pub(super) writer: Option<OpRef>,
+    /// Its close is to be a reset.
+    pub(super) reset: bool,
 }
 
 /// Descriptors of one role: a process has one table.
@@ -153,6 +155,7 @@ impl Net {
                 body,
                 reader: None,
                 writer: None,
+                reset: false,
             },
         );
         id
@@ -224,7 +227,7 @@ impl Net {
         }
         match socket.body {
             Body::Unconnected => {}
-            Body::Stream { conn, side } => self.close_side(conn, side, false),
+            Body::Stream { conn, side } => self.close_side(conn, side, socket.reset),
             Body::Listener { addr, backlog, .. } => {
                 if let Some(group) = self.listeners.get_mut(&addr) {
                     group.retain(|other| *other != id);
