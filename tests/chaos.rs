@@ -243,6 +243,7 @@ fn clients_come_and_go(driver: Driver) {
                     let mut client = Client::connect(addr);
                     let sent = (n * 131 + worker * 17) % (request.len() + 1);
                     let _ = client.try_send(&request[..sent]);
+                    std::thread::sleep(Duration::from_millis(2));
                     if n % 2 == 0 && sent == request.len() {
                         let _ = client.line();
                     }
