@@ -234,10 +234,17 @@ impl Backend {
             _ => {}
         }
         let going = self.respond(&request, frame, mishap).await;
-        if !going || frame == Frame::Close {
+        if !going || (frame == Frame::Close && self.manners.closes.get()) {
             return false;
         }
+        if frame == Frame::Close {
+            // Closed with bytes unread, the response could be lost to a reset.
+            self.conn.socket.shutdown_write();
+        }
         if early && !self.read_body(&mut request, patience).await {
+            return false;
+        }
+        if frame == Frame::Close {
             return false;
         }
         if mishap == Mishap::Junk {

@@ -14,6 +14,8 @@ pub enum Outcome {
     Cut,
     /// The client left before.
     Left,
+    /// The proxy had said that the connection ends with an earlier response.
+    Unasked,
 }
 
 /// One arrival of a request at a backend.
@@ -49,6 +51,8 @@ pub struct Ledger {
     /// The story of a run that is looked at, oldest first.
     pub story: RefCell<Vec<String>>,
     pub verbose: Cell<bool>,
+    /// The virtual time, for the story.
+    pub now: Cell<u64>,
     next_id: Cell<u64>,
 }
 
@@ -75,7 +79,8 @@ impl Ledger {
 
     pub fn tell(&self, text: impl FnOnce() -> String) {
         if self.verbose.get() {
-            self.story.borrow_mut().push(text());
+            let line = format!("{:.6} {}", self.now.get() as f64 / 1e9, text());
+            self.story.borrow_mut().push(line);
         }
     }
 
@@ -138,7 +143,7 @@ impl Ledger {
         }
     }
 
-    /// The rules that can only be judged at the end. `lawful`: nothing cut connections on purpose.
+    /// The rules that can only be judged at the end.
     pub fn judge(&self) {
         let all = self.asked.borrow().clone();
         for (id, asked) in all {
@@ -147,7 +152,7 @@ impl Ledger {
                 Some(Outcome::Answered(_)) if asked.arrivals.is_empty() => {
                     self.violation(format!("request {id} was answered and never arrived"));
                 }
-                Some(Outcome::Answered(_)) => {}
+                Some(Outcome::Answered(_) | Outcome::Unasked) => {}
                 Some(other) if asked.must_succeed => {
                     self.violation(format!("request {id} should have succeeded: {other:?}"));
                 }
@@ -164,7 +169,7 @@ impl Ledger {
                 Some(Outcome::Answered(_)) => tally[0] += 1,
                 Some(Outcome::Refused(..)) => tally[1] += 1,
                 Some(Outcome::Cut) => tally[2] += 1,
-                Some(Outcome::Left) => tally[3] += 1,
+                Some(Outcome::Left | Outcome::Unasked) => tally[3] += 1,
                 None => {}
             }
         }

@@ -94,7 +94,7 @@ fn tell(seed: u64) -> String {
         run.report.violations.join("\n  "),
         Plan::new(seed),
         tail(&run.story, 200),
-        tail(&run.trace, 60),
+        tail(&run.trace, number("SIM_TRACE").unwrap_or(60) as usize),
     )
 }
 

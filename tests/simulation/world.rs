@@ -197,7 +197,7 @@ impl World {
         let net = SimNetwork::new(plan.seed, plan.faults.clone());
         let ledger = Rc::new(Ledger::default());
         if verbose {
-            net.keep_trace(400);
+            net.keep_trace(100_000);
             ledger.verbose.set(true);
         }
         let driver = net.driver(Role::Peer);
@@ -303,7 +303,7 @@ impl World {
             let (backends, flapping, calm) = (self.plan.backends, self.plan.flapping, self.plan.calm);
             self.peer.spawn(async move {
                 let inet = request.inet;
-                let delay = if flapping { 1200 } else { 40 };
+                let delay = if flapping && !settled.get() { 1200 } else { 40 };
                 shard.sleep_until(shard.now() + rng.between(0, delay) * MILLI).await;
                 while flapping && !settled.get() && rng.percent(80) {
                     let replicas = match rng.next() % 4 {
@@ -364,6 +364,7 @@ impl World {
             let next = timers.filter_map(Shard::next_timer).chain(self.net.next_event()).min();
             let next = next.unwrap_or(until).clamp(now + 1, until.max(now + 1));
             self.net.advance_to(next);
+            self.ledger.now.set(self.net.now());
         }
     }
 
@@ -564,6 +565,11 @@ impl World {
         // Idle connections to backends grow old.
         let rest = self.net.now() + 10 * SECOND;
         self.run(rest, |_| false);
+        for proxy in self.proxies.iter().filter(|_| stopped) {
+            // The reaper was stopped with everything else.
+            proxy.router.clients.reap();
+        }
+        self.run(rest + SECOND, |_| false);
         for index in 0..self.proxies.len() {
             self.left_over(index);
         }
