@@ -123,8 +123,13 @@ fn start(plan: Plan) -> Result<(Shard, Ready), StartError> {
                 reuse_port: plan.shards > 1,
                 no_delay: server.no_delay,
             };
-            let listener =
-                Listener::bind(&shard, wanted, options).map_err(|error| StartError::Listen {
+            let free = match &plan.addresses {
+                None if wanted.port() != 0 => Listener::probe(wanted),
+                _ => Ok(()),
+            };
+            let listener = free
+                .and_then(|()| Listener::bind(&shard, wanted, options))
+                .map_err(|error| StartError::Listen {
                     router: router.config.label.clone(),
                     addr: wanted,
                     error,
@@ -246,7 +251,11 @@ impl Reader {
             shard: self.shard.id(),
             driver: self.shard.driver_name(),
             counters: self.shard.counters(),
-            routers: self.routers.iter().map(|router| router.snapshot()).collect(),
+            routers: self
+                .routers
+                .iter()
+                .map(|router| router.snapshot())
+                .collect(),
             ops_in_flight: self.shard.ops_in_flight(),
         }
     }
@@ -272,4 +281,3 @@ impl Reader {
         });
     }
 }
-

@@ -122,7 +122,11 @@ async fn serve_request(
     stats.requests.set(stats.requests.get() + 1);
     stats.active_requests.set(stats.active_requests.get() + 1);
     let _active = super::Active(&stats.active_requests);
-    let super::Heads { request: head, response, .. } = &mut heads;
+    let super::Heads {
+        request: head,
+        response,
+        ..
+    } = &mut heads;
     let mut request = Request::new(connection, head, keep_alive, &router.limits);
     let outcome = if head.method == Method::Connect && !server.allow_connect {
         let text = "CONNECT is not enabled on this server";
