@@ -135,11 +135,9 @@ impl Buffers {
         (self.at(b).wrapping_add(span.start as usize), span.end - span.start)
     }
 
-    /// Notes that the first `length` bytes of the rest were sent; true when none are left.
-    pub fn advance(&mut self, b: u32, length: u32) -> bool {
-        let span = &mut self.spans[b as usize];
-        span.start += length;
-        span.start == span.end
+    /// Notes that the first `length` bytes of the rest were sent.
+    pub fn advance(&mut self, b: u32, length: u32) {
+        self.spans[b as usize].start += length;
     }
 
     fn at(&self, b: u32) -> *mut u8 {

@@ -21,6 +21,8 @@ use io_uring::types::{DestinationSlot, Fd, Fixed};
 use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 
 const SQ_ENTRIES: u32 = 1024;
+/// Buffers sent at once, at most.
+const GATHER: usize = 16;
 /// A reader stops when its peer has this many buffers still to send, and goes on below half.
 const QUEUE_LIMIT: u32 = 64;
 
@@ -38,16 +40,26 @@ fn user_data(op: u32, sock: u32) -> u64 {
     u64::from(op) << 32 | u64::from(sock)
 }
 
+/// The arguments of a vectored send, needed until it is submitted.
+#[derive(Clone, Copy)]
+struct Message {
+    header: libc::msghdr,
+    parts: [libc::iovec; GATHER],
+}
+
 /// Sockets come in pairs: the client at an even index, its backend at the next.
 #[derive(Clone, Default)]
 struct Sock {
     fd: i32,
     /// Operations whose completion is still to come; the pair is freed at zero.
     refs: u32,
-    /// Buffers to be sent to this socket, chained through `Buffers`; the head is being sent.
+    /// Buffers to be sent to this socket, chained through `Buffers`.
     head: u32,
     tail: u32,
     queued: u32,
+    /// Bytes being sent; zero when no send is under way.
+    in_flight: u32,
+    dirty: bool,
     receiving: bool,
     pausing: bool,
     ended: bool,
@@ -72,6 +84,11 @@ struct Relay<'a> {
     free: Vec<u32>,
     /// Sockets whose receive ended for want of a buffer.
     starved: Vec<u32>,
+    /// Sockets with something to send and no send under way.
+    dirty: Vec<u32>,
+    /// As many as there can be entries not yet submitted, used in turn.
+    messages: Vec<Message>,
+    message: usize,
     /// Sends that complete within the coming `io_uring_enter`, whatever happens.
     inline_sends: usize,
     listener: i32,
@@ -87,6 +104,11 @@ impl Relay<'_> {
             while self.buffers.available() {
                 let Some(i) = self.starved.pop() else { break };
                 self.receive(i);
+            }
+            // Only now, so that what came in several buffers leaves in one send.
+            while let Some(i) = self.dirty.pop() {
+                self.socks[i as usize].dirty = false;
+                self.send(i, true);
             }
             self.sq.sync();
             // Our sends never block, so their completions are certain: wait for one more.
@@ -275,8 +297,7 @@ impl Relay<'_> {
     /// Appends a buffer to what is to be sent to a socket.
     fn enqueue(&mut self, i: u32, b: u32) {
         let sock = &mut self.socks[i as usize];
-        let idle = sock.head == NONE;
-        if idle {
+        if sock.head == NONE {
             sock.head = b;
         } else {
             self.buffers.chain(sock.tail, b);
@@ -284,8 +305,8 @@ impl Relay<'_> {
         sock.tail = b;
         sock.queued += 1;
         let full = sock.queued >= QUEUE_LIMIT;
-        if idle {
-            self.send(i, true);
+        if sock.in_flight == 0 {
+            self.soil(i);
         }
         let reader = &mut self.socks[i as usize ^ 1];
         if full && reader.receiving && !reader.pausing {
@@ -295,37 +316,80 @@ impl Relay<'_> {
         }
     }
 
-    /// Sends the head of a socket's queue: at once or not at all when `inline`.
+    fn soil(&mut self, i: u32) {
+        if !std::mem::replace(&mut self.socks[i as usize].dirty, true) {
+            self.dirty.push(i);
+        }
+    }
+
+    /// Sends what a socket's queue holds: at once or not at all when `inline`.
     fn send(&mut self, i: u32, inline: bool) {
-        let sock = &self.socks[i as usize];
-        let (data, length) = self.buffers.rest(sock.head);
+        let Sock { fd, head, closing, .. } = self.socks[i as usize];
+        if closing || head == NONE {
+            return;
+        }
         let how = if inline { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
-        let send = opcode::Send::new(Fd(sock.fd), data, length).flags(libc::MSG_NOSIGNAL | how);
+        let flags = libc::MSG_NOSIGNAL | how;
+        let (entry, length) = if self.buffers.next(head) == NONE {
+            let (data, length) = self.buffers.rest(head);
+            (opcode::Send::new(Fd(fd), data, length).flags(flags).build(), length)
+        } else {
+            let (message, length) = self.gather(head);
+            (opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build(), length)
+        };
+        self.socks[i as usize].in_flight = length;
         self.inline_sends += usize::from(inline);
-        self.start(op::SEND, i, send.build());
+        self.start(op::SEND, i, entry);
+    }
+
+    /// A message of the first buffers of a queue, and its length.
+    fn gather(&mut self, head: u32) -> (*const libc::msghdr, u32) {
+        self.message = (self.message + 1) % self.messages.len();
+        let message = &mut self.messages[self.message];
+        let (mut b, mut count, mut total) = (head, 0, 0);
+        while b != NONE && count < GATHER {
+            let (data, length) = self.buffers.rest(b);
+            let part = libc::iovec { iov_base: data.cast_mut().cast(), iov_len: length as usize };
+            message.parts[count] = part;
+            count += 1;
+            total += length;
+            b = self.buffers.next(b);
+        }
+        message.header.msg_iov = message.parts.as_mut_ptr();
+        message.header.msg_iovlen = count;
+        (&raw const message.header, total)
     }
 
     fn sent(&mut self, i: u32, result: i32) {
         let sock = &mut self.socks[i as usize];
+        let wanted = std::mem::take(&mut sock.in_flight);
         if sock.closing {
             return;
         }
-        let b = sock.head;
         if result == -libc::EAGAIN {
             return self.send(i, false);
         }
         if result <= 0 {
             return self.close(i);
         }
-        if !self.buffers.advance(b, result as u32) {
-            return self.send(i, false);
+        let mut left = result as u32;
+        while left > 0 {
+            let b = sock.head;
+            let (_, length) = self.buffers.rest(b);
+            if left < length {
+                self.buffers.advance(b, left);
+                break;
+            }
+            left -= length;
+            sock.head = self.buffers.next(b);
+            sock.queued -= 1;
+            self.buffers.recycle(b);
         }
-        sock.head = self.buffers.next(b);
-        sock.queued -= 1;
         let (more, low) = (sock.head != NONE, sock.queued < QUEUE_LIMIT / 2);
-        self.buffers.recycle(b);
-        if more {
-            self.send(i, true);
+        if (result as u32) < wanted {
+            self.send(i, false);
+        } else if more {
+            self.soil(i);
         }
         let reader = &self.socks[i as usize ^ 1];
         if reader.ended && !more {
@@ -361,6 +425,7 @@ impl Relay<'_> {
             return;
         }
         self.starved.retain(|i| i & !1 != client);
+        self.dirty.retain(|i| i & !1 != client);
         for i in pair {
             let sock = std::mem::take(&mut self.socks[i as usize]);
             let mut b = sock.head;
@@ -446,6 +511,8 @@ fn main() -> io::Result<()> {
     if options.direct {
         submitter.register_files_sparse(files)?;
     }
+    // SAFETY: all zeroes are a valid message: one without parts.
+    let empty: Message = unsafe { std::mem::zeroed() };
     let mut relay = Relay {
         options,
         buffers: Buffers::register(&submitter)?,
@@ -454,6 +521,9 @@ fn main() -> io::Result<()> {
         socks: Vec::new(),
         free: Vec::new(),
         starved: Vec::new(),
+        dirty: Vec::new(),
+        messages: vec![empty; SQ_ENTRIES as usize],
+        message: 0,
         inline_sends: 0,
         listener: listener.as_raw_fd(),
         accepting: false,
