@@ -311,8 +311,7 @@ impl Relay<'_> {
         let reader = &mut self.socks[i as usize ^ 1];
         if full && reader.receiving && !reader.pausing {
             reader.pausing = true;
-            let cancel = opcode::AsyncCancel::new(user_data(op::RECV, i ^ 1)).build();
-            self.push(cancel.flags(Flags::SKIP_SUCCESS));
+            self.cancel(op::RECV, i ^ 1);
         }
     }
 
@@ -409,12 +408,24 @@ impl Relay<'_> {
         for i in pair {
             let sock = &mut self.socks[i as usize];
             sock.closing = true;
-            // A socket whose opening is under way is closed when that is done.
-            if sock.fd >= 0 && sock.refs > 0 {
-                let shutdown = opcode::Shutdown::new(Fd(sock.fd), libc::SHUT_RDWR).build();
-                self.push(self.on(shutdown).flags(Flags::SKIP_SUCCESS));
+            // Not IORING_OP_SHUTDOWN: it always runs on a worker thread, which is slow, and looks
+            // its direct descriptor up only there, when the slot may be another connection's.
+            let (receiving, sending) = (sock.receiving, sock.in_flight > 0);
+            if receiving {
+                self.cancel(op::RECV, i);
+            }
+            if sending {
+                self.cancel(op::SEND, i);
+            }
+            if !receiving && !sending && self.socks[i as usize].refs > 0 {
+                self.cancel(op::CONNECT, i);
             }
         }
+    }
+
+    fn cancel(&mut self, op: u32, i: u32) {
+        let cancel = opcode::AsyncCancel::new(user_data(op, i)).build();
+        self.push(cancel.flags(Flags::SKIP_SUCCESS));
     }
 
     /// Frees a closing pair none of whose operations is under way.
