@@ -69,7 +69,9 @@ def start_backend(options):
         (directory / "www" / name).write_bytes(os.urandom(size))
     config = write(
         directory / "nginx.conf",
-        template("backend.conf", DIR=directory, PORT=options.backend, USER=nginx_user(), BACKLOG=BACKLOG),
+        template(
+            "backend.conf", DIR=directory, PORT=options.backend, USER=nginx_user(), BACKLOG=BACKLOG
+        ),
     )
     program = find("nginx")
     if program is None:
@@ -184,7 +186,9 @@ def ringlinks(builds, base):
         path = path.resolve()
         why = None if path.is_file() else f"no such file: {path.name}"
         version = first_number([path, "--version"]) if not why else None
-        yield Peer(name, base + RINGLINK + at, None if why else path, version, ringlink_command, why)
+        yield Peer(
+            name, base + RINGLINK + at, None if why else path, version, ringlink_command, why
+        )
 
 
 def all_peers(builds, base):
@@ -226,7 +230,7 @@ def all_peers(builds, base):
 
 
 def tool_versions():
-    return {"wrk": (system.output_of(["wrk", "-v"]) or "missing").split(" [")[0]}
+    return {"wrk": first_number([find("wrk"), "-v"])}
 
 
 def dump(path, data):

@@ -112,7 +112,11 @@ impl Relay<'_> {
             }
             self.sq.sync();
             // Our sends never block, so their completions are certain: wait for one more.
-            let want = if self.options.eager { 1 } else { self.inline_sends + 1 };
+            let want = if self.options.eager {
+                1
+            } else {
+                self.inline_sends + 1
+            };
             self.inline_sends = 0;
             match self.submitter.submit_and_wait(want) {
                 Err(e) if !matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {
@@ -144,7 +148,11 @@ impl Relay<'_> {
     }
 
     fn on(&self, entry: Entry) -> Entry {
-        if self.options.direct { entry.flags(Flags::FIXED_FILE) } else { entry }
+        if self.options.direct {
+            entry.flags(Flags::FIXED_FILE)
+        } else {
+            entry
+        }
     }
 
     fn complete(&mut self, cqe: &cqueue::Entry) {
@@ -189,8 +197,16 @@ impl Relay<'_> {
             self.socks.extend([Sock::default(), Sock::default()]);
             i
         });
-        let fresh = Sock { fd: -1, head: NONE, tail: NONE, ..Sock::default() };
-        self.socks[client as usize] = Sock { fd: result, ..fresh.clone() };
+        let fresh = Sock {
+            fd: -1,
+            head: NONE,
+            tail: NONE,
+            ..Sock::default()
+        };
+        self.socks[client as usize] = Sock {
+            fd: result,
+            ..fresh.clone()
+        };
         self.socks[client as usize + 1] = fresh;
         let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0);
         let socket = if self.options.direct {
@@ -225,7 +241,11 @@ impl Relay<'_> {
         self.push(self.on(nodelay.build()).flags(Flags::SKIP_SUCCESS));
         let address = (&raw const self.upstream).cast();
         let length = size_of::<libc::sockaddr_in>() as u32;
-        self.start(op::CONNECT, i, opcode::Connect::new(Fd(result), address, length).build());
+        self.start(
+            op::CONNECT,
+            i,
+            opcode::Connect::new(Fd(result), address, length).build(),
+        );
     }
 
     fn connected(&mut self, i: u32, result: i32) {
@@ -323,18 +343,32 @@ impl Relay<'_> {
 
     /// Sends what a socket's queue holds: at once or not at all when `inline`.
     fn send(&mut self, i: u32, inline: bool) {
-        let Sock { fd, head, closing, .. } = self.socks[i as usize];
+        let Sock {
+            fd, head, closing, ..
+        } = self.socks[i as usize];
         if closing || head == NONE {
             return;
         }
-        let how = if inline { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
+        let how = if inline {
+            libc::MSG_DONTWAIT
+        } else {
+            libc::MSG_WAITALL
+        };
         let flags = libc::MSG_NOSIGNAL | how;
         let (entry, length) = if self.buffers.next(head) == NONE {
             let (data, length) = self.buffers.rest(head);
-            (opcode::Send::new(Fd(fd), data, length).flags(flags).build(), length)
+            (
+                opcode::Send::new(Fd(fd), data, length).flags(flags).build(),
+                length,
+            )
         } else {
             let (message, length) = self.gather(head);
-            (opcode::SendMsg::new(Fd(fd), message).flags(flags as u32).build(), length)
+            (
+                opcode::SendMsg::new(Fd(fd), message)
+                    .flags(flags as u32)
+                    .build(),
+                length,
+            )
         };
         self.socks[i as usize].in_flight = length;
         self.inline_sends += usize::from(inline);
@@ -348,7 +382,10 @@ impl Relay<'_> {
         let (mut b, mut count, mut total) = (head, 0, 0);
         while b != NONE && count < GATHER {
             let (data, length) = self.buffers.rest(b);
-            let part = libc::iovec { iov_base: data.cast_mut().cast(), iov_len: length as usize };
+            let part = libc::iovec {
+                iov_base: data.cast_mut().cast(),
+                iov_len: length as usize,
+            };
             message.parts[count] = part;
             count += 1;
             total += length;
@@ -462,7 +499,10 @@ impl Relay<'_> {
 }
 
 fn descriptor_limit() -> io::Result<u32> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is valid for both calls.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
@@ -483,7 +523,13 @@ fn listen(address: SocketAddrV4) -> io::Result<TcpListener> {
     unsafe {
         let fd = listener.as_raw_fd();
         let size = size_of::<libc::c_int>() as u32;
-        libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const on).cast(), size);
+        libc::setsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            (&raw const on).cast(),
+            size,
+        );
         // std's backlog is short for thousands of connections at once.
         libc::listen(fd, 4096);
     }
@@ -492,7 +538,10 @@ fn listen(address: SocketAddrV4) -> io::Result<TcpListener> {
 
 fn build_ring(options: Options) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_submit_all().setup_cqsize(4 * SQ_ENTRIES);
+    builder
+        .setup_single_issuer()
+        .setup_submit_all()
+        .setup_cqsize(4 * SQ_ENTRIES);
     if options.defer {
         builder.setup_defer_taskrun();
     } else {
@@ -511,8 +560,11 @@ fn main() -> io::Result<()> {
         eprintln!("usage: peer-relay LISTEN UPSTREAM [--plain] [--coop] [--eager]");
         std::process::exit(2);
     };
-    let options =
-        Options { direct: !given("--plain"), defer: !given("--coop"), eager: given("--eager") };
+    let options = Options {
+        direct: !given("--plain"),
+        defer: !given("--coop"),
+        eager: given("--eager"),
+    };
 
     let listener = listen(address)?;
     let mut ring = build_ring(options)?;
@@ -541,7 +593,9 @@ fn main() -> io::Result<()> {
         upstream: libc::sockaddr_in {
             sin_family: libc::AF_INET as u16,
             sin_port: upstream.port().to_be(),
-            sin_addr: libc::in_addr { s_addr: u32::from(*upstream.ip()).to_be() },
+            sin_addr: libc::in_addr {
+                s_addr: u32::from(*upstream.ip()).to_be(),
+            },
             sin_zero: [0; 8],
         },
     };
