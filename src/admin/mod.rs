@@ -1,1 +1,167 @@
+//! Admin: what an operator, a health check and a metrics collector ask of a running ringlink.
+//!
+//! A small axum server on the slow path, under linkerd's paths. It holds no state of its own:
+//! metrics are asked from the shards when somebody looks, so nobody looking costs nothing.
+//!
+//! The server has no authentication and binds to loopback unless told otherwise. A web page in an
+//! operator's browser can reach loopback, too, so the one request that changes something refuses
+//! requests that a page of another origin sends.
 #![forbid(unsafe_code)]
+
+mod histogram;
+mod metrics;
+mod process;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use tokio::sync::Notify;
+
+use crate::control::Running;
+
+/// How long a shard may take to tell what it counted.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A wish that the process ends; clones share it.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Notify>);
+
+impl Stop {
+    fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until somebody asks for the end.
+    pub async fn asked(&self) {
+        self.0.notified().await;
+    }
+}
+
+#[derive(Clone)]
+struct Admin {
+    running: Running,
+    stop: Stop,
+    started: Instant,
+}
+
+/// Serves until the runtime ends.
+pub async fn serve(listener: tokio::net::TcpListener, running: Running, stop: Stop) {
+    let admin = Admin {
+        running,
+        stop,
+        started: Instant::now(),
+    };
+    let routes = Router::new()
+        .route("/", get(index))
+        .route("/admin", get(index))
+        .route("/admin/ping", get(ping))
+        .route("/metrics", get(prometheus))
+        .route("/admin/metrics/prometheus", get(prometheus))
+        .route("/config.json", get(config))
+        .route("/admin/shutdown", post(shut_down))
+        .with_state(admin);
+    // It ends only with the runtime: errors of single connections stay theirs.
+    if let Err(error) = axum::serve(listener, routes).await {
+        tracing::error!("the admin server ended: {error}");
+    }
+}
+
+async fn ping() -> &'static str {
+    "pong"
+}
+
+async fn config(State(admin): State<Admin>) -> Response {
+    Json(admin.running.config().to_json()).into_response()
+}
+
+async fn prometheus(State(admin): State<Admin>) -> Response {
+    let snapshots = admin.running.snapshots(PATIENCE).await;
+    match metrics::text(&admin.running, snapshots, admin.started.elapsed()) {
+        Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => {
+            tracing::error!("metrics cannot be written: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+async fn shut_down(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    if is_foreign(&headers) {
+        let text = "a page of another origin may not do this\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    admin.stop.ask();
+    "shutting down\n".into_response()
+}
+
+/// Whether a browser sent this on behalf of a page that is not ours.
+fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match headers.get(header::ORIGIN) {
+        None => false,
+        Some(_) => {
+            let origin = text(header::ORIGIN).and_then(|origin| origin.split("//").nth(1));
+            origin.is_none() || origin != text(header::HOST)
+        }
+    }
+}
+
+async fn index(State(admin): State<Admin>) -> Html<String> {
+    use std::fmt::Write;
+    let running = &admin.running;
+    let mut routers = String::new();
+    for (router, addresses) in running.config().routers.iter().zip(running.addresses()) {
+        let on: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        let label = escape(&router.label);
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            routers,
+            "<li>router <b>{label}</b> on {}</li>",
+            on.join(", ")
+        );
+    }
+    Html(format!(
+        include_str!("index.html"),
+        version = env!("CARGO_PKG_VERSION"),
+        driver = running.driver(),
+        shards = running.shard_count(),
+        connections = running.loads().into_iter().sum::<usize>(),
+        uptime = admin.started.elapsed().as_secs(),
+        routers = routers,
+    ))
+}
+
+/// Labels are the operator's own words; they may still hold a `<`.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &'static str)]) -> HeaderMap {
+        let parse = |(name, value): &(_, &'static str)| {
+            (header::HeaderName::clone(name), value.parse().unwrap())
+        };
+        pairs.iter().map(parse).collect()
+    }
+
+    #[test]
+    fn only_our_own_pages_may_end_the_process() {
+        let host = (header::HOST, "127.0.0.1:9990");
+        assert!(!is_foreign(&headers(&[host.clone()])));
+        let same = (header::ORIGIN, "http://127.0.0.1:9990");
+        assert!(!is_foreign(&headers(&[host.clone(), same])));
+        for foreign in ["http://evil.example", "null", "http://127.0.0.1:80"] {
+            let origin = (header::ORIGIN, foreign);
+            assert!(is_foreign(&headers(&[host.clone(), origin])), "{foreign}");
+        }
+    }
+}

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod shard;
+pub mod slow;
 mod start;
 
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::config::resolved::Config;
 use crate::engine::driver::uring::UringError;
@@ -20,7 +22,10 @@ use crate::engine::mailbox::Sender;
 use crate::router::server::Loads;
 use shard::{Addresses, Mail, ShardSnapshot};
 
-pub use start::start;
+pub use start::{Started, is_free, start};
+
+/// How long a message that must arrive waits for room in a shard's mailbox.
+const MUST_ARRIVE: Duration = Duration::from_secs(1);
 
 /// Why ringlink did not start.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +96,7 @@ impl Running {
 
     /// What every shard counted; a shard that does not answer within `patience` is left out.
     pub async fn snapshots(&self, patience: Duration) -> Vec<ShardSnapshot> {
+        let deadline = Instant::now() + patience;
         let asked: Vec<_> = self
             .inner
             .shards
@@ -104,20 +110,25 @@ impl Running {
             .collect();
         let mut snapshots = Vec::new();
         for answer in asked {
-            if let Ok(Ok(snapshot)) = tokio::time::timeout(patience, answer).await {
+            if let Ok(Ok(snapshot)) = tokio::time::timeout_at(deadline, answer).await {
                 snapshots.push(snapshot);
             }
         }
         snapshots
     }
 
-    fn tell_all(&self, mail: impl Fn() -> Mail) {
-        for shard in &self.inner.shards {
+    async fn tell_all(&self, mail: impl Fn() -> Mail) {
+        let deadline = Instant::now() + MUST_ARRIVE;
+        for (id, shard) in self.inner.shards.iter().enumerate() {
             let mut message = mail();
-            // Drain and stop must arrive; a full mailbox empties as the shard turns.
+            // A full mailbox empties as the shard turns; if it does not, the shard is stuck.
             while let Err(back) = shard.send(message) {
+                if Instant::now() > deadline {
+                    tracing::error!(shard = id, "the shard takes no messages");
+                    break;
+                }
                 message = back;
-                std::thread::sleep(Duration::from_millis(1));
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
         }
     }
@@ -125,8 +136,8 @@ impl Running {
     /// Drains every shard and waits for them, no longer than the configured grace; then stops them.
     /// Tells whether everything had finished.
     pub async fn shut_down(&self, drained: &mut mpsc::UnboundedReceiver<usize>) -> bool {
-        self.tell_all(|| Mail::Drain);
         let all = async {
+            self.tell_all(|| Mail::Drain).await;
             for _ in 0..self.shard_count() {
                 if drained.recv().await.is_none() {
                     return;
@@ -135,7 +146,15 @@ impl Running {
         };
         let grace = self.config().admin.shutdown_grace;
         let finished = tokio::time::timeout(grace, all).await.is_ok();
-        self.tell_all(|| Mail::Stop);
+        if !finished {
+            let left: usize = self.loads().into_iter().sum();
+            tracing::warn!(
+                connections = left,
+                "not finished within {} ms: cutting what is left",
+                grace.as_millis()
+            );
+        }
+        self.tell_all(|| Mail::Stop).await;
         finished
     }
 }

@@ -1,9 +1,17 @@
 //! Starting: one thread per shard, pinned; the first settles the ports, the others follow.
+//!
+//! Shards of one process share their ports by `SO_REUSEPORT`, and the kernel would let a second
+//! process of the same user share them, too: half of the requests would silently go to the old
+//! configuration. So every port is first bound without that option, which fails when anybody else
+//! listens there.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc as std_mpsc;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::config::resolved::{Config, Cores};
@@ -21,6 +29,8 @@ pub struct Started {
     pub resolves: mpsc::UnboundedReceiver<ResolveRequest>,
     /// Shards that have drained.
     pub drained: mpsc::UnboundedReceiver<usize>,
+    /// Shards whose thread has ended, for whatever reason.
+    pub ended: mpsc::UnboundedReceiver<usize>,
     pub threads: Vec<JoinHandle<()>>,
     pub mailboxes: Vec<Sender<Mail>>,
 }
@@ -31,11 +41,13 @@ pub struct Started {
 /// The first thing that stood in the way; what was started ends with the process.
 pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     let cores = choose_cores(&config.engine.cores)?;
+    check_ports(&config)?;
     let shards = cores.len();
     let loads = Loads::new(shards);
     let siblings: Arc<OnceLock<Vec<Sender<Mail>>>> = Arc::new(OnceLock::new());
     let (resolver, resolves) = mpsc::unbounded_channel();
     let (drained_sender, drained) = mpsc::unbounded_channel();
+    let (ended_sender, ended) = mpsc::unbounded_channel();
     let mut addresses: Option<Addresses> = None;
     let mut mailboxes = Vec::new();
     let mut threads = Vec::new();
@@ -52,7 +64,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
             siblings: Arc::clone(&siblings),
             drained: drained_sender.clone(),
         };
-        let (thread, ready) = spawn(plan)?;
+        let (thread, ready) = spawn(plan, ended_sender.clone())?;
         addresses.get_or_insert(ready.addresses);
         driver = ready.driver;
         mailboxes.push(ready.mail);
@@ -73,20 +85,65 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
         running,
         resolves,
         drained,
+        ended,
         threads,
         mailboxes,
     })
 }
 
-fn spawn(plan: Plan) -> Result<(JoinHandle<()>, Ready), StartError> {
+/// Tells that a shard's thread is over, be it by returning or by a panic.
+struct Ended {
+    id: usize,
+    told: mpsc::UnboundedSender<usize>,
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // Nobody listens only while starting fails, which is told in another way.
+        let _ = self.told.send(self.id);
+    }
+}
+
+fn spawn(
+    plan: Plan,
+    told: mpsc::UnboundedSender<usize>,
+) -> Result<(JoinHandle<()>, Ready), StartError> {
     let id = plan.id;
     let (sender, receiver) = std_mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("shard-{id}"))
-        .spawn(move || run(plan, &sender))
+        .spawn(move || {
+            let _ended = Ended { id, told };
+            run(plan, &sender);
+        })
         .map_err(|error| StartError::Thread(id, error))?;
     let ready = receiver.recv().map_err(|_| StartError::ShardGone)??;
     Ok((thread, ready))
+}
+
+fn check_ports(config: &Config) -> Result<(), StartError> {
+    for router in &config.routers {
+        for server in &router.servers {
+            let addr = SocketAddr::new(server.ip, server.port);
+            is_free(addr).map_err(|error| StartError::Listen {
+                router: router.label.clone(),
+                addr,
+                error,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this process could listen on an address. Binds it for a moment, without listening.
+///
+/// # Errors
+/// Why it could not; usually somebody else listens there.
+pub fn is_free(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections that linger from an earlier run do not count.
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())
 }
 
 /// One entry per shard: the core that it is pinned to, where cores can be told.

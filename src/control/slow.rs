@@ -1,0 +1,157 @@
+//! The slow-path thread: name resolution, signals, the admin server, and the end of the process.
+//!
+//! It is the process's main thread, pinned nowhere, on a tokio-uring runtime (plain tokio where
+//! io_uring is forbidden or not wanted). It only ever waits: nothing here polls a clock, so an idle
+//! ringlink costs no time.
+//!
+//! An end has one of four shapes, [`Ending`]. Orderly: on SIGTERM, SIGINT or `POST /admin/shutdown`
+//! the listeners close, requests in flight finish (with `Connection: close`), and what is not done
+//! within `admin.shutdownGraceMs` is cut; that is a success, since the operator set that limit. A
+//! second signal ends at once. And a shard that dies takes the process with it: the alternative, a
+//! proxy that refuses one connection in eight, is harder to notice and to heal than a restart.
+
+use std::future::Future;
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::admin::{self, Stop};
+use crate::config::resolved::DriverChoice;
+use crate::discovery;
+use crate::engine::mailbox::Sender;
+use crate::router::client::Resolved;
+
+use super::shard::Mail;
+use super::{Running, Started};
+
+/// How long a shard that was told to stop may take.
+const LAST_TURNS: Duration = Duration::from_secs(3);
+/// How long answers wait for room in a mailbox before the next try.
+const FULL: Duration = Duration::from_millis(1);
+
+/// How the process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Everything in flight was finished.
+    Finished,
+    /// What had not finished within the grace was cut.
+    Cut,
+    /// A second signal came.
+    Forced,
+    /// This shard's thread ended by itself.
+    ShardDied(usize),
+}
+
+/// Runs the slow path on the calling thread until the end, with the admin server on `admin`.
+///
+/// # Errors
+/// When the runtime cannot be made or signals cannot be caught.
+pub fn run(started: Started, admin: TcpListener) -> io::Result<Ending> {
+    let uring = started.running.config().engine.driver != DriverChoice::Epoll;
+    block_on(uring, serve(started, admin))
+}
+
+fn block_on(uring: bool, future: impl Future<Output = io::Result<Ending>>) -> io::Result<Ending> {
+    if uring {
+        match tokio_uring::Runtime::new(&tokio_uring::builder()) {
+            Ok(runtime) => return runtime.block_on(future),
+            Err(error) => tracing::debug!("the slow path runs without io_uring: {error}"),
+        }
+    }
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_all().build()?.block_on(future)
+}
+
+/// The signals that mean something.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The next signal that asks for the end.
+    async fn end(&mut self) -> &'static str {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => {
+                    tracing::warn!("SIGHUP: there is no reload yet; restart to change settings");
+                }
+            }
+        }
+    }
+}
+
+async fn serve(started: Started, admin: TcpListener) -> io::Result<Ending> {
+    let Started {
+        running,
+        resolves,
+        mut drained,
+        mut ended,
+        mailboxes,
+        ..
+    } = started;
+    let mut signals = Signals::catch()?;
+    let answers: Vec<_> = mailboxes.into_iter().map(forward).collect();
+    tokio::spawn(discovery::watch(resolves, move |answer| {
+        // The forwarder lives as long as the runtime.
+        let _ = answers[answer.shard].send(answer.resolved);
+    }));
+    let stop = Stop::default();
+    admin.set_nonblocking(true)?;
+    let admin = tokio::net::TcpListener::from_std(admin)?;
+    tokio::spawn(admin::serve(admin, running.clone(), stop.clone()));
+    tokio::select! {
+        signal = signals.end() => tracing::info!("{signal}: shutting down"),
+        () = stop.asked() => tracing::info!("/admin/shutdown: shutting down"),
+        died = ended.recv() => return Ok(Ending::ShardDied(died.unwrap_or_default())),
+    }
+    tokio::select! {
+        finished = running.shut_down(&mut drained) => {
+            last_turns(&running, &mut ended).await;
+            Ok(if finished { Ending::Finished } else { Ending::Cut })
+        }
+        _ = signals.end() => Ok(Ending::Forced),
+    }
+}
+
+/// Waits for the shards' threads.
+async fn last_turns(running: &Running, ended: &mut mpsc::UnboundedReceiver<usize>) {
+    let all = async {
+        for _ in 0..running.shard_count() {
+            ended.recv().await;
+        }
+    };
+    if tokio::time::timeout(LAST_TURNS, all).await.is_err() {
+        tracing::warn!("a shard does not stop: leaving without it");
+    }
+}
+
+/// Carries answers to a shard in their order, waiting while its mailbox is full: a lost answer
+/// would leave its name without replicas until they change.
+fn forward(mailbox: Sender<Mail>) -> mpsc::UnboundedSender<Resolved> {
+    let (sender, mut answers) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(resolved) = answers.recv().await {
+            let mut mail = Mail::Resolved(resolved);
+            while let Err(back) = mailbox.send(mail) {
+                mail = back;
+                tokio::time::sleep(FULL).await;
+            }
+        }
+    });
+    sender
+}
