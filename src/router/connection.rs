@@ -47,7 +47,14 @@ pub async fn serve(router: Rc<Router>, server: Rc<Server>, socket: Socket) {
     };
     match next {
         Next::KeepAlive | Next::Abort => {}
-        Next::Close => flush(&router, &connection, &timer).await,
+        Next::Close => {
+            flush(&router, &connection, &timer).await;
+            // Closed with bytes unread (requests after the last one), the connection is reset, and
+            // the reset may overtake the response.
+            if !connection.wire().is_quiet() {
+                linger(&router, &mut connection, &timer).await;
+            }
+        }
         Next::Linger => linger(&router, &mut connection, &timer).await,
     }
 }
