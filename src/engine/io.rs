@@ -17,6 +17,7 @@ use std::rc::Rc;
 use super::buf::{Buf, BufPool, NO_BUF};
 use super::driver::{Completion, Driver, Fd};
 use super::slab::{Key, Slab};
+use super::splice::Pipe;
 use super::task::Tasks;
 use super::tx::{Segment, TxJob};
 
@@ -36,6 +37,7 @@ enum Kind {
     Connect,
     Recv,
     Send,
+    Ready,
 }
 
 struct Op {
@@ -59,6 +61,8 @@ pub(super) struct Sock {
     recv_op: Key,
     /// The send or the connect in flight; never both.
     send_op: Key,
+    /// A wait for readiness.
+    ready_op: Key,
     next_job: Option<Box<TxJob>>,
     pub(super) unread: u32,
     /// Bytes written and not yet taken by the kernel.
@@ -69,6 +73,10 @@ pub(super) struct Sock {
     pub(super) rx_error: i32,
     pub(super) tx_error: i32,
     pub(super) connect: Connect,
+    /// No receive is to be started.
+    hold: bool,
+    /// Receives are started one by one, each for one buffer.
+    singly: bool,
     starved: bool,
     pausing: bool,
     dirty: bool,
@@ -92,6 +100,7 @@ pub(super) struct ListenerState {
 pub(super) struct Spare {
     pub(super) vectors: Vec<Vec<u8>>,
     jobs: Vec<Box<TxJob>>,
+    pub(super) pipes: Vec<Pipe>,
 }
 
 impl Spare {
@@ -118,6 +127,7 @@ impl Spare {
         self.vectors.truncate(keep);
         self.vectors.shrink_to(keep);
         self.jobs.truncate(keep);
+        self.pipes.truncate(keep);
         self.jobs.shrink_to(keep);
     }
 }
@@ -159,6 +169,7 @@ impl Io {
             fd,
             recv_op: Key::NONE,
             send_op: Key::NONE,
+            ready_op: Key::NONE,
             next_job: None,
             unread: 0,
             unsent: 0,
@@ -168,6 +179,8 @@ impl Io {
             rx_error: 0,
             tx_error: 0,
             connect,
+            hold: false,
+            singly: false,
             starved: false,
             pausing: false,
             dirty: false,
@@ -247,7 +260,7 @@ impl Io {
         let Some(sock) = self.socks.get_mut(key) else {
             return;
         };
-        let done = sock.eof || sock.rx_error != 0 || sock.starved;
+        let done = sock.eof || sock.rx_error != 0 || sock.starved || sock.hold;
         if done || !sock.recv_op.is_none() || sock.connect != Connect::Done {
             return;
         }
@@ -257,7 +270,7 @@ impl Io {
             job: None,
         });
         sock.recv_op = op;
-        self.driver.recv(op, sock.fd, true);
+        self.driver.recv(op, sock.fd, !sock.singly);
     }
 
     /// Takes the oldest unread buffer.
@@ -341,7 +354,7 @@ impl Io {
         if let Some(job) = sock.next_job.take() {
             self.spare.recycle_job(job);
         }
-        for op in [sock.recv_op, sock.send_op] {
+        for op in [sock.recv_op, sock.send_op, sock.ready_op] {
             if !op.is_none() {
                 self.driver.cancel(op);
             }
@@ -364,7 +377,8 @@ impl Io {
         let Some(sock) = self.socks.get(key) else {
             return;
         };
-        if sock.orphan && sock.recv_op.is_none() && sock.send_op.is_none() {
+        let idle = sock.recv_op.is_none() && sock.send_op.is_none() && sock.ready_op.is_none();
+        if sock.orphan && idle {
             self.driver.close(sock.fd);
             self.socks.remove(key);
         }
@@ -406,6 +420,7 @@ impl Io {
             Kind::Send => self.complete_send(owner, completion, job, tasks),
             Kind::Connect => self.complete_connect(owner, completion, tasks),
             Kind::Accept => self.complete_accept(owner, completion, tasks),
+            Kind::Ready => self.complete_ready(owner, tasks),
         }
     }
 
@@ -447,7 +462,7 @@ impl Io {
                     self.starved.push(key);
                 }
                 // Paused by credit (or orphaned); an interruption says nothing about the stream.
-                error if error == -libc::ECANCELED || error == -libc::EINTR => {}
+                error if matches!(-error, libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
                 error => sock.rx_error = -error,
             }
         }
@@ -515,6 +530,58 @@ impl Io {
         }
         wake(sock, tasks, READ | WRITE);
         self.release_if_done(key);
+    }
+
+    fn complete_ready(&mut self, key: Key, tasks: &Tasks) {
+        let Some(sock) = self.socks.get_mut(key) else {
+            return;
+        };
+        sock.ready_op = Key::NONE;
+        wake(sock, tasks, READ | WRITE);
+        self.release_if_done(key);
+    }
+
+    /// Has the socket's task woken when it can be read (or written) without waiting.
+    pub(super) fn await_ready(&mut self, key: Key, write: bool, task: Key) {
+        let Some(sock) = self.socks.get_mut(key) else {
+            return;
+        };
+        sock.interest |= READ | WRITE;
+        sock.task = task;
+        if sock.ready_op.is_none() {
+            let op = self.ops.insert(Op {
+                kind: Kind::Ready,
+                owner: key,
+                job: None,
+            });
+            sock.ready_op = op;
+            self.driver.ready(op, sock.fd, write);
+        }
+    }
+
+    /// Holds receiving back (ending the receive in flight), or lets it go on.
+    pub(super) fn hold_recv(&mut self, key: Key, hold: bool) {
+        let Some(sock) = self.socks.get_mut(key) else {
+            return;
+        };
+        sock.hold = hold;
+        if hold && !sock.recv_op.is_none() && !sock.pausing {
+            sock.pausing = true;
+            self.driver.cancel(sock.recv_op);
+        }
+    }
+
+    /// Whether nothing is being received and nothing received waits.
+    pub(super) fn recv_rests(&self, key: Key) -> bool {
+        self.socks
+            .get(key)
+            .is_some_and(|sock| sock.recv_op.is_none() && sock.unread == 0)
+    }
+
+    pub(super) fn receive_singly(&mut self, key: Key, singly: bool) {
+        if let Some(sock) = self.socks.get_mut(key) {
+            sock.singly = singly;
+        }
     }
 
     fn complete_accept(&mut self, key: Key, completion: Completion, tasks: &Tasks) {

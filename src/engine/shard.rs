@@ -191,6 +191,12 @@ impl Shard {
         }
     }
 
+    /// Whether bodies can be moved from socket to socket inside the kernel.
+    #[must_use]
+    pub fn can_splice(&self) -> bool {
+        self.io().driver.can_splice()
+    }
+
     #[must_use]
     pub fn driver_name(&self) -> &'static str {
         self.io().driver.name()

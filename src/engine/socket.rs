@@ -153,6 +153,23 @@ impl Socket {
         })
     }
 
+    /// Holds receiving back, or lets it go on: what the kernel has received stays in the kernel.
+    pub fn hold_recv(&self, hold: bool) {
+        self.shard.io().hold_recv(self.key, hold);
+    }
+
+    /// Whether nothing is being received and nothing received waits unread.
+    #[must_use]
+    pub fn recv_rests(&self) -> bool {
+        self.shard.io().recv_rests(self.key)
+    }
+
+    /// Whether each receive takes one buffer and no more until the next is asked for: for peers
+    /// that are expected to send much, which a multishot receive would pile up here.
+    pub fn receive_singly(&self, singly: bool) {
+        self.shard.io().receive_singly(self.key, singly);
+    }
+
     /// Queues bytes; they leave at the end of the turn, in order, with whatever else was written.
     pub fn write(&self, segment: Segment) {
         self.shard.io().write(self.key, segment);

@@ -61,14 +61,17 @@ async fn wait_for_request(
 ) -> bool {
     timer.set(after(router.shard.now(), server.idle_timeout));
     poll_fn(|_| {
-        // A client that asks on without taking its answers waits.
-        match connection.socket().poll_unsent(HIGH_WATER) {
+        // A client that asks on without taking its answers waits. When the shard drains, the last
+        // byte leaving is what ends the wait, so that is what has to wake this task.
+        let draining = router.draining.get();
+        let limit = if draining { 0 } else { HIGH_WATER };
+        match connection.socket().poll_unsent(limit) {
             Poll::Ready(Err(_)) => return Poll::Ready(false),
             Poll::Ready(Ok(())) => {
                 if let Poll::Ready(readable) = connection.poll_readable() {
                     return Poll::Ready(readable);
                 }
-                if router.draining.get() && connection.socket().unsent() == 0 {
+                if draining {
                     return Poll::Ready(false);
                 }
             }

@@ -17,7 +17,7 @@ use super::client::Client;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Connecting, Connection, Exchange};
 use super::identify::identify;
-use super::pump::{Pump, Stop};
+use super::pump::{Pump, SPLICE_FROM, Stop};
 use super::refusal::{Refusal, Retry};
 use super::tunnel;
 
@@ -193,6 +193,10 @@ impl Walk<'_, '_> {
         match stop {
             Stop::Done => {
                 if let Some(connection) = upstream.into_idle() {
+                    // Responses of one name tend to be alike.
+                    let large = matches!(self.response.body,
+                        BodyLength::Exact(length) if length >= SPLICE_FROM);
+                    connection.receive_singly(large && router.shard.can_splice());
                     let reaper = router.reaper.get();
                     let now = router.shard.now();
                     client.pool.put(endpoint.addr, connection, now, reaper);
@@ -268,6 +272,9 @@ impl Walk<'_, '_> {
             draining: router.draining.get(),
             sent_all,
             in_body: false,
+            received: 0,
+            splice: None,
+            holding: false,
             moves: 0,
         };
         // The limits on the time to the response's head run once the request was sent; before

@@ -7,7 +7,7 @@
 
 use std::task::Poll;
 
-use crate::engine::Shard;
+use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::h1::Limits;
 use crate::http::{BodyLength, ResponseHead};
 
@@ -18,6 +18,9 @@ use super::refusal::Refusal;
 
 /// Bytes that may wait on one side before the other is read no further.
 pub const HIGH_WATER: usize = 256 * 1024;
+
+/// Bodies of which so many bytes are still to come are moved inside the kernel.
+pub const SPLICE_FROM: u64 = 64 * 1024;
 
 /// How a pump came to rest.
 pub enum Stop {
@@ -46,6 +49,12 @@ pub struct Pump<'p, 'c> {
     pub draining: bool,
     pub sent_all: bool,
     pub in_body: bool,
+    /// Bytes of the response's body that passed through here.
+    pub received: u64,
+    /// The rest of the response's body is moved inside the kernel.
+    pub splice: Option<Splice>,
+    /// Receiving is held back, to begin with that.
+    pub holding: bool,
     /// Grows whenever something moved: what idle timeouts look at.
     pub moves: u64,
 }
@@ -54,6 +63,9 @@ impl Pump<'_, '_> {
     /// Moves what can be moved.
     pub fn poll(&mut self) -> Poll<Stop> {
         loop {
+            if self.splice.is_some() {
+                return self.poll_splice();
+            }
             let before = self.moves;
             if let Poll::Ready(stop) = self.poll_request() {
                 return Poll::Ready(stop);
@@ -141,6 +153,7 @@ impl Pump<'_, '_> {
             Poll::Ready(Err(_)) => (None, false, true),
             Poll::Pending => (None, false, false),
         };
+        self.received += data.as_ref().map_or(0, |data| data.len() as u64);
         let draining = self.draining;
         self.request.send_head(self.shard, self.response, draining, data);
         if ended || self.upstream.is_received() {
@@ -149,7 +162,60 @@ impl Pump<'_, '_> {
         if broken {
             return Poll::Ready(Stop::Truncated);
         }
+        if self.sent_all && self.left() >= SPLICE_FROM && self.shard.can_splice() {
+            self.holding = true;
+            self.upstream.raw().hold_recv(true);
+        }
         Poll::Pending
+    }
+
+    /// Bytes of the response's body that are still to come, if its length was declared.
+    fn left(&self) -> u64 {
+        match self.response.body {
+            BodyLength::Exact(length) => length.saturating_sub(self.received),
+            BodyLength::Empty | BodyLength::Streamed | BodyLength::UntilClose => 0,
+        }
+    }
+
+    /// Receiving has come to rest: moves the remaining bytes inside the kernel, if that can be
+    /// begun, and else goes on as before.
+    fn begin_splice(&mut self) -> Poll<Stop> {
+        if self.request.poll_unsent(0).is_pending() || !self.upstream.rests() {
+            return Poll::Pending;
+        }
+        let left = self.left();
+        self.holding = false;
+        self.splice = self
+            .request
+            .raw()
+            .filter(|_| left > 0)
+            .and_then(|to| Splice::begin(self.shard, self.upstream.raw(), to, left));
+        if self.splice.is_none() {
+            self.upstream.raw().hold_recv(false);
+            self.moves += 1;
+            return Poll::Pending;
+        }
+        self.poll_splice()
+    }
+
+    fn poll_splice(&mut self) -> Poll<Stop> {
+        let Some(splice) = self.splice.as_mut() else {
+            return Poll::Pending;
+        };
+        let moved = match splice.poll(&mut self.moves) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(moved) => moved,
+        };
+        self.splice = None;
+        self.upstream.raw().hold_recv(false);
+        Poll::Ready(match moved {
+            Ok(()) => {
+                self.upstream.skip_body();
+                self.end_response()
+            }
+            Err(SpliceError::From(_)) => Stop::Truncated,
+            Err(SpliceError::To(_)) => Stop::ClientGone,
+        })
     }
 
     fn poll_response_body(&mut self) -> Poll<Stop> {
@@ -160,8 +226,10 @@ impl Pump<'_, '_> {
                 Poll::Pending => return Poll::Pending,
             }
             match self.upstream.poll_body() {
+                Poll::Pending if self.holding => return self.begin_splice(),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(BodyEvent::Data(data))) => {
+                    self.received += data.len() as u64;
                     self.request.send_data(self.shard, data);
                     self.moves += 1;
                     if self.upstream.is_received() {

@@ -65,6 +65,39 @@ pub fn socket(remote: &SocketAddr, no_delay: bool, nonblocking: bool) -> io::Res
     Ok(Fd(socket.into_raw_fd()))
 }
 
+/// Whether calls on the socket return at once rather than wait. The ring wants sockets that wait
+/// (it would report `EAGAIN` for the others); splicing wants the contrary.
+pub fn set_nonblocking(fd: Fd, nonblocking: bool) -> io::Result<()> {
+    let flag: libc::c_int = nonblocking.into();
+    // SAFETY: the kernel reads one int.
+    if unsafe { libc::ioctl(fd.0, libc::FIONBIO, &raw const flag) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A pipe (reading end, writing end) that holds about `bytes`.
+pub fn pipe(bytes: i32) -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut ends = [0; 2];
+    // SAFETY: the kernel writes two ints.
+    if unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC | libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: no memory is passed. Where it is refused the pipe keeps its usual size.
+    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, bytes) };
+    // SAFETY: the descriptors were just made and nobody else owns them.
+    Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Moves up to `len` bytes without copying them; at least one end is a pipe.
+pub fn splice(from: i32, to: i32, len: usize) -> io::Result<usize> {
+    const FLAGS: u32 = libc::SPLICE_F_MOVE | libc::SPLICE_F_NONBLOCK;
+    let none = std::ptr::null_mut();
+    // SAFETY: no offsets are passed, and the descriptors are the engine's.
+    let moved = unsafe { libc::splice(from, none, to, none, len, FLAGS) };
+    usize::try_from(moved).map_err(|_| io::Error::last_os_error())
+}
+
 pub fn shutdown_write(fd: Fd) {
     // SAFETY: no memory is passed; on a descriptor that is no longer connected this is an error
     // that does not matter.

@@ -19,7 +19,7 @@
 
 mod buffer_ring;
 pub mod epoll;
-mod kernel;
+pub(super) mod kernel;
 pub mod sim;
 pub mod uring;
 
@@ -173,6 +173,23 @@ impl Driver {
     /// or buffers run out.
     pub fn recv(&mut self, op: Key, fd: Fd, multishot: bool) {
         each!(self, d => d.recv(op, fd, multishot));
+    }
+
+    /// Whether bytes can be moved from socket to socket inside the kernel, and readiness awaited
+    /// for it ([`Driver::ready`]).
+    #[must_use]
+    pub fn can_splice(&self) -> bool {
+        matches!(self, Driver::Uring(_))
+    }
+
+    /// Completes when the socket can be read (or written). Only where [`Driver::can_splice`].
+    pub fn ready(&mut self, op: Key, fd: Fd, write: bool) {
+        match self {
+            Driver::Uring(uring) => uring.ready(op, fd, write),
+            Driver::Epoll(_) | Driver::Sim(_) => {
+                debug_assert!(false, "readiness asked of a driver that cannot splice");
+            }
+        }
     }
 
     /// Sends what is left of the job, whose address stays the same until the completion.

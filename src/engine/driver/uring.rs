@@ -225,6 +225,16 @@ impl Uring {
         self.push(entry, op.to_u64());
     }
 
+    pub fn ready(&mut self, op: Key, fd: Fd, write: bool) {
+        let events = if write {
+            libc::POLLOUT
+        } else {
+            libc::POLLIN | libc::POLLRDHUP
+        };
+        let entry = opcode::PollAdd::new(RingFd(fd.0), events as u32).build();
+        self.push(entry, op.to_u64());
+    }
+
     pub fn send(&mut self, op: Key, fd: Fd, job: &mut TxJob) {
         // WAITALL: the kernel itself goes on after a short send, which saves a completion.
         const FLAGS: i32 = libc::MSG_NOSIGNAL | libc::MSG_WAITALL;

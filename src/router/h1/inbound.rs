@@ -247,6 +247,12 @@ impl<'a> Request<'a> {
         self.connection.wire.socket.reset_on_drop();
     }
 
+    /// The socket, for moving a body past this code, if the body goes to the client as it is.
+    #[must_use]
+    pub fn raw(&self) -> Option<&Socket> {
+        (self.writer == BodyWriter::Plain).then_some(&self.connection.wire.socket)
+    }
+
     /// Whether another request may follow on this connection.
     #[must_use]
     pub fn keeps_alive(&self) -> bool {

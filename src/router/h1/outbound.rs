@@ -32,6 +32,11 @@ impl Connection {
         self.wire.is_quiet()
     }
 
+    /// How the next response is received: one buffer at a time, if it is expected to be large.
+    pub fn receive_singly(&self, singly: bool) {
+        self.wire.socket.receive_singly(singly);
+    }
+
     /// Arms a receive and has `task` woken by whatever it brings.
     pub fn watch(&self, task: Key) {
         self.wire.socket.watch(task);
@@ -182,6 +187,24 @@ impl Exchange {
             self.received_all = true;
         }
         event
+    }
+
+    /// The socket, for moving the body past this code; [`Exchange::skip_body`] afterwards.
+    #[must_use]
+    pub fn raw(&self) -> &Socket {
+        &self.connection.wire.socket
+    }
+
+    /// Whether everything received was handed out.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.connection.wire.unread.is_none() && self.socket().recv_rests()
+    }
+
+    /// The rest of the body was moved by other means.
+    pub fn skip_body(&mut self) {
+        self.decoder = None;
+        self.received_all = true;
     }
 
     pub fn trailers(&mut self) -> Option<&mut Fields> {

@@ -1,0 +1,646 @@
+//! One seed's world: proxy shards with real routers, clients and backends on a shard of their own,
+//! a resolver, and whoever switches faults on and off.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlink::balance::{Endpoint, ReplicaSet};
+use ringlink::config;
+use ringlink::engine::driver::sim::{Faults, Role, SimNetwork};
+use ringlink::engine::driver::{Driver, Fd, ListenOptions};
+use ringlink::engine::mailbox::{Receiver, Sender, mailbox};
+use ringlink::engine::{BufPool, Key, Listener, Shard};
+use ringlink::naming::Inet;
+use ringlink::router::client::{ResolveRequest, Resolved};
+use ringlink::router::server::{Loads, accept, adopt};
+use ringlink::router::{Router, Surroundings};
+
+use crate::backend::{self, Manners};
+use crate::chance::Rng;
+use crate::client::{self, Item, Leave, Script, Style};
+use crate::ledger::Ledger;
+
+const MILLI: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
+/// After the faults stop, everything that is under way ends within this time.
+const SETTLE: u64 = 150 * SECOND;
+/// Rounds of the world's loop at one moment; more mean that somebody turns for nothing.
+const ROUNDS: u32 = 200_000;
+
+enum Mail {
+    Accepted(usize, Fd),
+    Resolved(Resolved),
+    Drain,
+}
+
+/// What one seed decides.
+#[derive(Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub faults: Faults,
+    /// Nothing goes wrong here, so every request must succeed.
+    pub calm: bool,
+    shards: usize,
+    buffers: (u16, u32),
+    backends: usize,
+    mishaps: u64,
+    clients: usize,
+    identifier: u64,
+    max_connections: usize,
+    /// The resolver fails, is slow, and changes its mind.
+    flapping: bool,
+    fault_time: u64,
+    ending: Ending,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ending {
+    /// Drained when everything has settled.
+    Quiet,
+    /// Drained in the middle of traffic, at this time.
+    Drain(u64),
+    /// Stopped in the middle of traffic, at this time.
+    Stop(u64),
+}
+
+impl Plan {
+    pub fn new(seed: u64) -> Plan {
+        let mut rng = Rng::new(seed);
+        let calm = rng.percent(20);
+        let fault_time = rng.between(300, 4000) * MILLI;
+        let middle = rng.between(1, fault_time / MILLI) * MILLI;
+        let ending = match rng.next() % 20 {
+            _ if calm => Ending::Quiet,
+            0..3 => Ending::Drain(middle),
+            3 => Ending::Stop(middle),
+            _ => Ending::Quiet,
+        };
+        let counts: &[u16] = if calm { &[256] } else { &[16, 32, 64, 128] };
+        Plan {
+            seed,
+            faults: if calm || rng.percent(10) { Faults::none() } else { Faults::from_seed(seed) },
+            calm,
+            shards: rng.between(1, 3) as usize,
+            buffers: (rng.pick(counts), rng.pick(&[4096, 8192, 16384])),
+            backends: rng.between(1, 4) as usize,
+            mishaps: if calm { 0 } else { rng.pick(&[0, 5, 30]) },
+            clients: rng.between(2, 12) as usize,
+            identifier: rng.next() % 5,
+            max_connections: if !calm && rng.percent(10) { 3 } else { 1000 },
+            flapping: !calm && rng.percent(40),
+            fault_time,
+            ending,
+        }
+    }
+
+    fn yaml(&self) -> String {
+        let identifier = match self.identifier {
+            0 => "{kind: io.l5d.header.token}",
+            1 => "{kind: io.l5d.header.token, header: x-svc}",
+            2 => "{kind: io.l5d.path, segments: 1}",
+            3 => "{kind: io.l5d.path, segments: 1, consume: true}",
+            _ => "[{kind: io.l5d.header.token, header: x-absent}, {kind: io.l5d.path}]",
+        };
+        let drains = matches!(self.ending, Ending::Drain(_));
+        let (short, idle) = match (self.calm, drains) {
+            (true, _) => (12_000, 60_000),
+            (false, true) => (1_500, 500_000),
+            (false, false) => (1_500, 6_000),
+        };
+        format!(
+            "routers:
+- protocol: http
+  servers:
+  - port: 4140
+    ip: 10.0.1.1
+    headerReadTimeoutMs: {short}
+    bodyTimeoutMs: {short}
+    serverSession: {{idleTimeMs: {idle}}}
+  identifier: {identifier}
+  bindingTimeoutMs: {binding}
+  bindingCache: {{paths: {paths}}}
+  maxHeadersKB: 8
+  client:
+    connectTimeoutMs: {connect}
+    bodyTimeoutMs: {short}
+    requestAttemptTimeoutMs: {short}
+    hostConnectionPool: {{idleTimeMs: 3000, maxIdle: {max_idle}}}
+  service: {{totalTimeoutMs: {total}}}
+  dtab: |
+    /svc => /$/inet ;
+    /svc/a => /$/inet/a.sim/80 ;
+    /svc/b => /$/inet/b.sim/80 ;
+    /svc/u => 0.3 * /svc/a & 0.7 * /svc/b ;
+    /svc/lit => /$/inet/10.9.0.1/80 ;
+    /svc/none => ! ;
+",
+            binding = if self.calm { 10_000 } else { 800 },
+            paths = if self.seed % 7 == 0 { 2 } else { 100 },
+            connect = if self.calm { 10_000 } else { 400 },
+            max_idle = if self.seed % 5 == 0 { 1 } else { 16 },
+            total = short * 2,
+        )
+    }
+}
+
+struct ProxyShard {
+    shard: Shard,
+    pool: Rc<BufPool>,
+    router: Rc<Router>,
+    mail: Sender<Mail>,
+    driver: usize,
+}
+
+#[derive(Default)]
+struct Registry {
+    current: HashMap<Inet, Arc<ReplicaSet>>,
+    all: Vec<Arc<Endpoint>>,
+}
+
+pub struct World {
+    plan: Plan,
+    pub net: SimNetwork,
+    pub ledger: Rc<Ledger>,
+    proxies: Vec<ProxyShard>,
+    peer: Shard,
+    peer_driver: usize,
+    rng: Rng,
+    asked: Rc<RefCell<Vec<ResolveRequest>>>,
+    registry: Rc<RefCell<Registry>>,
+    /// Clients that are not done.
+    busy: Rc<Cell<usize>>,
+    settled: Rc<Cell<bool>>,
+    manners: Rc<Manners>,
+    rounds: u32,
+}
+
+/// What a run came to.
+pub struct Report {
+    pub hash: u64,
+    pub tally: [u64; 4],
+    pub violations: Vec<String>,
+}
+
+fn proxy_addr() -> SocketAddr {
+    SocketAddr::from(([10, 0, 1, 1], 4140))
+}
+
+fn backend_addr(index: usize) -> SocketAddr {
+    SocketAddr::from(([10, 9, 0, index as u8 + 1], 80))
+}
+
+impl World {
+    pub fn new(plan: Plan, verbose: bool) -> World {
+        let net = SimNetwork::new(plan.seed, plan.faults.clone());
+        let ledger = Rc::new(Ledger::default());
+        if verbose {
+            net.keep_trace(100_000);
+            ledger.verbose.set(true);
+        }
+        let driver = net.driver(Role::Peer);
+        let peer_driver = driver.id();
+        let pool = BufPool::new(4096, 8192).expect("address space");
+        let peer = Shard::new(100, Driver::Sim(Box::new(driver)), pool);
+        let manners = Rc::new(Manners {
+            seed: plan.seed,
+            mishaps: Cell::new(plan.mishaps),
+            closes: Cell::new(!plan.calm),
+            think_ms: if plan.seed % 3 == 0 { 300 } else { 5 },
+        });
+        let mut world = World {
+            rng: Rng::new(plan.seed ^ 0xABCD),
+            plan,
+            net,
+            ledger,
+            proxies: Vec::new(),
+            peer,
+            peer_driver,
+            asked: Rc::default(),
+            registry: Rc::default(),
+            busy: Rc::default(),
+            settled: Rc::default(),
+            manners,
+            rounds: 0,
+        };
+        world.start_backends();
+        world.start_proxies();
+        world
+    }
+
+    fn start_backends(&mut self) {
+        for index in 0..self.plan.backends {
+            let options = ListenOptions {
+                backlog: 100,
+                reuse_port: false,
+                no_delay: true,
+            };
+            let listener = Listener::bind(&self.peer, backend_addr(index), options);
+            let listener = listener.expect("a free address");
+            self.peer.spawn(backend::listen(
+                self.peer.clone(),
+                listener,
+                Rc::clone(&self.ledger),
+                Rc::clone(&self.manners),
+            ));
+        }
+    }
+
+    fn start_proxies(&mut self) {
+        let config = config::load(&self.plan.yaml()).expect("a valid configuration");
+        let loads = Loads::new(self.plan.shards);
+        let mails: Rc<RefCell<Vec<Sender<Mail>>>> = Rc::default();
+        for id in 0..self.plan.shards {
+            let driver = self.net.driver(Role::Proxy);
+            let driver_id = driver.id();
+            let (count, size) = self.plan.buffers;
+            let pool = BufPool::new(count, size).expect("address space");
+            let shard = Shard::new(id, Driver::Sim(Box::new(driver)), Rc::clone(&pool));
+            let (mail, inbox) = mailbox(&shard, 64);
+            mails.borrow_mut().push(mail.clone());
+            let asked = Rc::clone(&self.asked);
+            let siblings = Rc::clone(&mails);
+            let around = Surroundings {
+                resolver: Rc::new(move |request| asked.borrow_mut().push(request)),
+                hand_over: Rc::new(move |shard, server, fd| {
+                    let mail = siblings.borrow()[shard].clone();
+                    mail.send(Mail::Accepted(server, fd)).is_ok()
+                }),
+                loads: loads.clone(),
+                max_connections: self.plan.max_connections,
+                seed: self.plan.seed ^ id as u64,
+            };
+            let router = Router::new(&shard, Arc::new(config.routers[0].clone()), around);
+            let options = ListenOptions {
+                backlog: 64,
+                reuse_port: true,
+                no_delay: true,
+            };
+            let listener = Listener::bind(&shard, proxy_addr(), options).expect("a free address");
+            let accepting = shard.spawn(accept(Rc::clone(&router), 0, listener));
+            shard.spawn(read_mail(shard.clone(), Rc::clone(&router), accepting, inbox));
+            self.proxies.push(ProxyShard {
+                shard,
+                pool,
+                router,
+                mail,
+                driver: driver_id,
+            });
+        }
+    }
+
+    /// Answers what the shards want to know, each from a task of its own.
+    fn answer_resolves(&mut self) {
+        let asked = std::mem::take(&mut *self.asked.borrow_mut());
+        for request in asked {
+            let mut rng = Rng::new(self.rng.next());
+            let mail = self.proxies[request.shard].mail.clone();
+            let registry = Rc::clone(&self.registry);
+            let shard = self.peer.clone();
+            let settled = Rc::clone(&self.settled);
+            let (backends, flapping, calm) = (self.plan.backends, self.plan.flapping, self.plan.calm);
+            self.peer.spawn(async move {
+                let inet = request.inet;
+                let delay = if flapping && !settled.get() { 1200 } else { 40 };
+                shard.sleep_until(shard.now() + rng.between(0, delay) * MILLI).await;
+                while flapping && !settled.get() && rng.percent(80) {
+                    let replicas = match rng.next() % 4 {
+                        0 => Err("the resolver is down".to_owned()),
+                        1 => Ok(Arc::new(ReplicaSet::default())),
+                        _ => Ok(registry.borrow_mut().resolve(&inet, backends, calm, &mut rng)),
+                    };
+                    let answer = Resolved {
+                        inet: inet.clone(),
+                        replicas,
+                    };
+                    drop(mail.send(Mail::Resolved(answer)));
+                    shard.sleep_until(shard.now() + rng.between(1, 800) * MILLI).await;
+                }
+                let replicas = Ok(registry.borrow_mut().resolve(&inet, backends, true, &mut rng));
+                let mut mail_left = Mail::Resolved(Resolved { inet, replicas });
+                while let Err(back) = mail.send(mail_left) {
+                    mail_left = back;
+                    shard.sleep_until(shard.now() + MILLI).await;
+                }
+            });
+        }
+    }
+
+    /// Turns everything until `done` or the time has come; false if the time came first.
+    fn run(&mut self, until: u64, done: impl Fn(&World) -> bool) -> bool {
+        loop {
+            let mut order: Vec<usize> = (0..=self.proxies.len()).collect();
+            for index in 0..order.len() {
+                order.swap(index, self.rng.index(index + 1));
+            }
+            let mut progress = false;
+            for index in order {
+                let shard = match index.checked_sub(1) {
+                    None => &self.peer,
+                    Some(index) => &self.proxies[index].shard,
+                };
+                progress |= shard.turn(false).expect("the simulation never fails") | shard.has_work();
+            }
+            self.answer_resolves();
+            let ready = |driver| self.net.has_ready(driver);
+            progress |= ready(self.peer_driver) || self.peer.has_work();
+            progress |= self.proxies.iter().any(|proxy| ready(proxy.driver));
+            if progress {
+                self.rounds += 1;
+                assert!(self.rounds < ROUNDS, "the world turns without its time moving");
+                continue;
+            }
+            self.rounds = 0;
+            if done(self) {
+                return true;
+            }
+            let now = self.net.now();
+            if now >= until {
+                return false;
+            }
+            let timers = self.proxies.iter().map(|proxy| &proxy.shard).chain([&self.peer]);
+            let next = timers.filter_map(Shard::next_timer).chain(self.net.next_event()).min();
+            let next = next.unwrap_or(until).clamp(now + 1, until.max(now + 1));
+            self.net.advance_to(next);
+            self.ledger.now.set(self.net.now());
+        }
+    }
+
+    fn spawn_client(&mut self, script: Script) {
+        let busy = Rc::clone(&self.busy);
+        busy.set(busy.get() + 1);
+        let playing = client::play(self.peer.clone(), Rc::clone(&self.ledger), script);
+        self.peer.spawn(async move {
+            playing.await;
+            busy.set(busy.get() - 1);
+        });
+    }
+
+    fn service(&mut self) -> &'static str {
+        if !self.plan.calm && self.rng.percent(5) {
+            return self.rng.pick(&["none", "nowhere"]);
+        }
+        self.rng.pick(&["a", "b", "u", "u", "lit"])
+    }
+
+    fn script(&mut self) -> Script {
+        let calm = self.plan.calm;
+        let style = match self.rng.next() % 100 {
+            0..70 => Style::Plain,
+            70..80 => Style::SlowWriter,
+            _ if calm => Style::Plain,
+            80..86 => Style::HalfHead,
+            86..95 => Style::Malformed,
+            _ => Style::BadBody,
+        };
+        let count = if style == Style::SlowWriter { 1 } else { self.rng.between(1, 6) };
+        let mut items: Vec<Item> = Vec::new();
+        for index in 0..count {
+            let service = self.service();
+            let last = index + 1 == count;
+            let style = if last || style == Style::SlowWriter { style } else { Style::Plain };
+            items.push(client::item(&mut self.rng, &self.ledger, service, style, calm));
+        }
+        let now = self.net.now();
+        let leave = match self.rng.next() % 100 {
+            _ if calm => Leave::Never,
+            0..6 => Leave::At(now + self.rng.between(1, 3000) * MILLI),
+            6..10 => Leave::Sent(self.rng.between(1, 3000) as usize),
+            10..16 => Leave::Received(self.rng.between(1, 20_000) as usize),
+            _ => Leave::Never,
+        };
+        Script {
+            remote: proxy_addr(),
+            start: now + self.rng.between(0, self.plan.fault_time / 2),
+            items,
+            pipelined: self.rng.percent(30),
+            read_pause: if self.rng.percent(15) { self.rng.between(1, 30) * MILLI } else { 0 },
+            leave,
+            stays: !calm && self.rng.percent(20),
+        }
+    }
+
+    /// Plays the seed from beginning to end.
+    pub fn play(mut self) -> Report {
+        for _ in 0..self.plan.clients {
+            let script = self.script();
+            self.spawn_client(script);
+        }
+        self.disturb();
+        self.quieten();
+        let started = self.net.now();
+        let done = self.run(started + SETTLE, |world| world.busy.get() == 0);
+        if !done {
+            let busy = self.busy.get();
+            self.ledger.violation(format!("{busy} clients still wait long after the faults stopped"));
+        }
+        if self.plan.ending == Ending::Quiet && done {
+            self.probe();
+        }
+        self.end();
+        self.ledger.judge();
+        for violation in self.net.violations() {
+            self.ledger.violation(format!("the engine broke a rule: {violation}"));
+        }
+        if self.peer.counters().panics > 0 {
+            self.ledger.violation("the test's own task panicked".to_owned());
+        }
+        Report {
+            hash: self.net.trace_hash(),
+            tally: self.ledger.tally(),
+            violations: self.ledger.violations(),
+        }
+    }
+
+    /// The time of faults: hosts vanish and return, connections break, the proxy is told to end.
+    fn disturb(&mut self) {
+        let start = self.net.now();
+        let stop = start + self.plan.fault_time;
+        let mut acts: Vec<(u64, u64)> = Vec::new();
+        if !self.plan.calm && self.rng.percent(40) {
+            for _ in 0..self.rng.between(1, 5) {
+                acts.push((start + self.rng.between(1, self.plan.fault_time), self.rng.next() % 5));
+            }
+        }
+        if let Ending::Drain(after) | Ending::Stop(after) = self.plan.ending {
+            acts.push((start + after, 10));
+        }
+        acts.sort_unstable();
+        for (time, act) in acts {
+            self.run(time, |_| false);
+            let victim = backend_addr(self.rng.index(self.plan.backends));
+            self.ledger.tell(|| format!("act {act} on {victim}"));
+            match act {
+                0 => self.net.blackhole(victim, true),
+                1 => self.net.blackhole(victim, false),
+                2 => self.net.refuse(victim, true),
+                3 => self.net.reset_peer(victim),
+                4 => self.net.reset_peer(proxy_addr()),
+                _ => match self.plan.ending {
+                    Ending::Stop(_) => self.stop(),
+                    _ => self.drain(),
+                },
+            }
+        }
+        self.run(stop, |_| false);
+    }
+
+    fn quieten(&mut self) {
+        self.ledger.tell(|| "the faults stop".to_owned());
+        self.net.set_faults(Faults::none());
+        self.manners.mishaps.set(0);
+        for index in 0..self.plan.backends {
+            self.net.blackhole(backend_addr(index), false);
+            self.net.refuse(backend_addr(index), false);
+        }
+        self.settled.set(true);
+    }
+
+    fn drain(&mut self) {
+        for proxy in &self.proxies {
+            drop(proxy.mail.send(Mail::Drain));
+        }
+    }
+
+    fn stop(&mut self) {
+        for proxy in &self.proxies {
+            proxy.shard.stop();
+            proxy.shard.run().expect("the simulation never fails");
+        }
+    }
+
+    /// A client that does everything right, against a world without faults, on every shard.
+    fn probe(&mut self) {
+        self.manners.closes.set(false);
+        // What backends closed before has been seen by now.
+        let rest = self.net.now() + 8 * SECOND;
+        self.run(rest, |_| false);
+        let before: Vec<u64> = self.requests();
+        for _ in 0..60 {
+            let items = (0..2)
+                .map(|_| client::item(&mut self.rng, &self.ledger, "u", Style::SlowWriter, true))
+                .collect();
+            self.spawn_client(Script {
+                remote: proxy_addr(),
+                start: self.net.now(),
+                items,
+                pipelined: false,
+                read_pause: 0,
+                leave: Leave::Never,
+                stays: false,
+            });
+            let until = self.net.now() + 30 * SECOND;
+            if !self.run(until, |world| world.busy.get() == 0) {
+                self.ledger.violation("a well-behaved client waits for an answer".to_owned());
+                return;
+            }
+            if self.requests().iter().zip(&before).all(|(now, before)| now > before) {
+                return;
+            }
+        }
+        self.ledger.violation("a shard takes no connections any more".to_owned());
+    }
+
+    fn requests(&self) -> Vec<u64> {
+        let routers = self.proxies.iter().map(|proxy| &proxy.router);
+        routers.map(|router| router.stats.requests.get()).collect()
+    }
+
+    /// Drains the proxy, lets it rest, and looks what it still holds.
+    fn end(&mut self) {
+        let stopped = matches!(self.plan.ending, Ending::Stop(_));
+        if self.plan.ending == Ending::Quiet {
+            self.drain();
+        }
+        let until = self.net.now() + 60 * SECOND;
+        let drained = self.run(until, |world| {
+            let mut routers = world.proxies.iter().map(|proxy| &proxy.router);
+            routers.all(|router| router.connections.borrow().is_empty())
+        });
+        if !drained {
+            self.ledger.violation("the proxy does not drain".to_owned());
+        }
+        // Idle connections to backends grow old.
+        let rest = self.net.now() + 10 * SECOND;
+        self.run(rest, |_| false);
+        for proxy in self.proxies.iter().filter(|_| stopped) {
+            // The reaper was stopped with everything else.
+            proxy.router.clients.reap();
+        }
+        self.run(rest + SECOND, |_| false);
+        for index in 0..self.proxies.len() {
+            self.left_over(index);
+        }
+        let open = self.net.open_sockets(Role::Proxy);
+        if open > 0 && !stopped {
+            self.ledger.violation(format!("the proxy has {open} descriptors open"));
+        }
+        for endpoint in &self.registry.borrow().all {
+            let outstanding = endpoint.outstanding();
+            if outstanding > 0 {
+                let addr = endpoint.addr;
+                self.ledger.violation(format!("{outstanding} requests outstanding at {addr}"));
+            }
+        }
+    }
+
+    fn left_over(&self, index: usize) {
+        let proxy = &self.proxies[index];
+        let stats = &proxy.router.stats;
+        let counters = proxy.shard.counters();
+        let zeroes = [
+            ("buffers are missing", proxy.pool.count() - proxy.pool.free_count()),
+            ("operations are in flight", proxy.shard.ops_in_flight()),
+            ("sockets are open", proxy.shard.sockets()),
+            ("requests are active", stats.active_requests.get() as usize),
+            ("connections are active", stats.active_connections.get() as usize),
+            ("connections are idle", proxy.router.clients.idle_connections()),
+            ("tasks panicked", counters.panics as usize),
+        ];
+        for (what, count) in zeroes {
+            if count > 0 {
+                self.ledger.violation(format!("shard {index}: {count} {what}"));
+            }
+        }
+    }
+}
+
+impl Registry {
+    fn resolve(&mut self, inet: &Inet, backends: usize, all: bool, rng: &mut Rng) -> Arc<ReplicaSet> {
+        let addrs: Vec<SocketAddr> = match inet.ip() {
+            Some(ip) => vec![SocketAddr::new(ip, inet.port)],
+            None => {
+                let every = (0..backends).map(backend_addr);
+                let mut some: Vec<SocketAddr> = every.filter(|_| all || rng.percent(60)).collect();
+                if backends > 1 && rng.percent(30) {
+                    // A host that is gone and still registered.
+                    some.push(SocketAddr::from(([10, 9, 0, 99], 80)));
+                }
+                some
+            }
+        };
+        let previous = self.current.get(inet).map(Arc::as_ref);
+        let set = Arc::new(ReplicaSet::from_addrs(addrs, previous));
+        if !set.is_empty() {
+            self.all.extend(set.endpoints.iter().cloned());
+            self.current.insert(inet.clone(), Arc::clone(&set));
+        }
+        set
+    }
+}
+
+/// A shard's reader of mail, as control has one.
+async fn read_mail(shard: Shard, router: Rc<Router>, accepting: Key, inbox: Receiver<Mail>) {
+    loop {
+        match inbox.recv().await {
+            Mail::Accepted(server, fd) => adopt(&router, &router.servers[server], fd),
+            Mail::Resolved(answer) => router.update(&answer),
+            Mail::Drain => {
+                shard.cancel(accepting);
+                router.drain();
+            }
+        }
+    }
+}
