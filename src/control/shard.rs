@@ -246,7 +246,11 @@ impl Reader {
             shard: self.shard.id(),
             driver: self.shard.driver_name(),
             counters: self.shard.counters(),
-            routers: self.routers.iter().map(|router| router.snapshot()).collect(),
+            routers: self
+                .routers
+                .iter()
+                .map(|router| router.snapshot())
+                .collect(),
             ops_in_flight: self.shard.ops_in_flight(),
         }
     }
@@ -272,4 +276,3 @@ impl Reader {
         });
     }
 }
-
