@@ -12,7 +12,8 @@ mod histogram;
 mod metrics;
 mod process;
 
-use std::sync::Arc;
+use std::io;
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -21,27 +22,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::Notify;
 
 use crate::control::Running;
+use crate::control::slow::Stop;
 
 /// How long a shard may take to tell what it counted.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// A wish that the process ends; clones share it.
-#[derive(Clone, Default)]
-pub struct Stop(Arc<Notify>);
-
-impl Stop {
-    fn ask(&self) {
-        self.0.notify_one();
-    }
-
-    /// Waits until somebody asks for the end.
-    pub async fn asked(&self) {
-        self.0.notified().await;
-    }
-}
 
 #[derive(Clone)]
 struct Admin {
@@ -51,7 +37,7 @@ struct Admin {
 }
 
 /// Serves until the runtime ends.
-pub async fn serve(listener: tokio::net::TcpListener, running: Running, stop: Stop) {
+pub async fn serve(listener: TcpListener, running: Running, stop: Stop) {
     let admin = Admin {
         running,
         stop,
@@ -67,9 +53,18 @@ pub async fn serve(listener: tokio::net::TcpListener, running: Running, stop: St
         .route("/admin/shutdown", post(shut_down))
         .with_state(admin);
     // It ends only with the runtime: errors of single connections stay theirs.
-    if let Err(error) = axum::serve(listener, routes).await {
+    let served = match to_tokio(listener) {
+        Ok(listener) => axum::serve(listener, routes).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = served {
         tracing::error!("the admin server ended: {error}");
     }
+}
+
+fn to_tokio(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
+    listener.set_nonblocking(true)?;
+    tokio::net::TcpListener::from_std(listener)
 }
 
 async fn ping() -> &'static str {

@@ -16,8 +16,6 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::config::{self, Config};
 use crate::demo;
 
-pub use run::{announce, raise_descriptor_limit};
-
 /// The exit code of a configuration that is wrong, or a start that failed.
 const FAILED: u8 = 1;
 

@@ -72,6 +72,22 @@ impl Running {
         &self.inner.config
     }
 
+    /// Logs what runs and where it listens.
+    pub fn announce(&self, admin: SocketAddr) {
+        tracing::info!(
+            "ringlink {}: {} on {} shard(s)",
+            env!("CARGO_PKG_VERSION"),
+            self.driver(),
+            self.shard_count()
+        );
+        for (router, addresses) in self.config().routers.iter().zip(self.addresses()) {
+            for addr in addresses {
+                tracing::info!("router {} listens on {addr}", router.label);
+            }
+        }
+        tracing::info!("admin: http://{admin}/");
+    }
+
     /// Where each router's servers listen.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {

@@ -12,13 +12,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::TcpListener;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
-use crate::admin::{self, Stop};
 use crate::config::resolved::DriverChoice;
 use crate::discovery;
 use crate::engine::mailbox::Sender;
@@ -45,13 +44,34 @@ pub enum Ending {
     ShardDied(usize),
 }
 
-/// Runs the slow path on the calling thread until the end, with the admin server on `admin`.
+/// A wish that the process ends in order; clones share it.
+#[derive(Clone, Default)]
+pub struct Stop(Arc<Notify>);
+
+impl Stop {
+    pub fn ask(&self) {
+        self.0.notify_one();
+    }
+
+    /// Waits until somebody asks for the end.
+    async fn asked(&self) {
+        self.0.notified().await;
+    }
+}
+
+/// Runs the slow path on the calling thread until the end, and beside it what `admin` makes: the
+/// admin server, which stands above this room.
 ///
 /// # Errors
 /// When the runtime cannot be made or signals cannot be caught.
-pub fn run(started: Started, admin: TcpListener) -> io::Result<Ending> {
+pub fn run<A>(started: Started, admin: impl FnOnce(Running, Stop) -> A) -> io::Result<Ending>
+where
+    A: Future<Output = ()> + Send + 'static,
+{
     let uring = started.running.config().engine.driver != DriverChoice::Epoll;
-    block_on(uring, serve(started, admin))
+    let stop = Stop::default();
+    let admin = admin(started.running.clone(), stop.clone());
+    block_on(uring, serve(started, admin, stop))
 }
 
 fn block_on(uring: bool, future: impl Future<Output = io::Result<Ending>>) -> io::Result<Ending> {
@@ -95,7 +115,11 @@ impl Signals {
     }
 }
 
-async fn serve(started: Started, admin: TcpListener) -> io::Result<Ending> {
+async fn serve(
+    started: Started,
+    admin: impl Future<Output = ()> + Send + 'static,
+    stop: Stop,
+) -> io::Result<Ending> {
     let Started {
         running,
         resolves,
@@ -110,10 +134,7 @@ async fn serve(started: Started, admin: TcpListener) -> io::Result<Ending> {
         // The forwarder lives as long as the runtime.
         let _ = answers[answer.shard].send(answer.resolved);
     }));
-    let stop = Stop::default();
-    admin.set_nonblocking(true)?;
-    let admin = tokio::net::TcpListener::from_std(admin)?;
-    tokio::spawn(admin::serve(admin, running.clone(), stop.clone()));
+    tokio::spawn(admin);
     tokio::select! {
         signal = signals.end() => tracing::info!("{signal}: shutting down"),
         () = stop.asked() => tracing::info!("/admin/shutdown: shutting down"),

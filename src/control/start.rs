@@ -42,6 +42,7 @@ pub struct Started {
 pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     let cores = choose_cores(&config.engine.cores)?;
     check_ports(&config)?;
+    raise_descriptor_limit();
     let shards = cores.len();
     let loads = Loads::new(shards);
     let siblings: Arc<OnceLock<Vec<Sender<Mail>>>> = Arc::new(OnceLock::new());
@@ -119,6 +120,18 @@ fn spawn(
         .map_err(|error| StartError::Thread(id, error))?;
     let ready = receiver.recv().map_err(|_| StartError::ShardGone)??;
     Ok((thread, ready))
+}
+
+/// Every connection is a descriptor, and the usual soft limit of 1024 is for programs that use
+/// `select`.
+fn raise_descriptor_limit() {
+    let raised = rlimit::Resource::NOFILE
+        .get()
+        .and_then(|(_, hard)| rlimit::Resource::NOFILE.set(hard, hard).map(|()| hard));
+    match raised {
+        Ok(limit) => tracing::debug!("at most {limit} descriptors"),
+        Err(error) => tracing::warn!("the limit on descriptors stays as it is: {error}"),
+    }
 }
 
 fn check_ports(config: &Config) -> Result<(), StartError> {

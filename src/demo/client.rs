@@ -57,21 +57,20 @@ pub fn get(addr: SocketAddr, host: &str) -> io::Result<Response> {
 /// Reads a whole response. Only a plain body is understood, not a chunked one.
 pub fn parse(bytes: &[u8]) -> io::Result<Response> {
     let bad = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());
-    let mut fields = [httparse::EMPTY_HEADER; 64];
-    let mut head = httparse::Response::new(&mut fields);
-    let length = match head.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Err(bad("the response's head is cut short")),
-        Err(error) => return Err(bad(&format!("the response is no HTTP: {error}"))),
-    };
+    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+    let length = 4 + end.ok_or_else(|| bad("the response's head is cut short"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let head = text(&bytes[..length]);
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.strip_prefix("HTTP/1.1 "));
+    let status = status.and_then(|line| line.get(..3)?.parse().ok());
+    let field = |line: &str| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
     let response = Response {
-        status: head.code.unwrap_or_default(),
-        fields: head
-            .headers
-            .iter()
-            .map(|f| (f.name.to_owned(), text(f.value)))
-            .collect(),
+        status: status.ok_or_else(|| bad("the response is no HTTP"))?,
+        fields: lines.filter_map(field).collect(),
         body: text(&bytes[length..]),
     };
     let told = response

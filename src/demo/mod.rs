@@ -17,7 +17,7 @@ mod services;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use crate::cli::{announce, raise_descriptor_limit};
+use crate::admin;
 use crate::config;
 use crate::control::slow::{self, Ending};
 use crate::control::{self, Started};
@@ -25,7 +25,6 @@ use services::{Backends, Ports};
 
 /// A demo that is up, but for the slow path.
 struct Demo {
-    backends: Backends,
     started: Started,
     admin: TcpListener,
     places: Places,
@@ -46,10 +45,9 @@ struct Places {
 /// One sentence for the user.
 pub fn run() -> Result<(), String> {
     let demo = Demo::start(Ports::USUAL, true)?;
-    announce(&demo.started.running, &demo.admin);
+    demo.started.running.announce(demo.places.admin);
     println!("{}", demo.places.guide());
-    let _backends = demo.backends;
-    end(slow::run(demo.started, demo.admin))
+    end(demo.carry())
 }
 
 /// Runs the demo and everything that it promises.
@@ -61,9 +59,8 @@ pub fn check() -> Result<(), String> {
     println!("driver {}", demo.started.running.driver());
     let places = demo.places;
     let checker = std::thread::spawn(move || check::run(places));
-    let _backends = demo.backends;
     // The last step of the check asks for the end; so does its failure.
-    let ended = slow::run(demo.started, demo.admin);
+    let ended = demo.carry();
     checker
         .join()
         .map_err(|_| "the check panicked".to_owned())??;
@@ -81,8 +78,15 @@ fn end(ending: std::io::Result<Ending>) -> Result<(), String> {
 }
 
 impl Demo {
+    /// Runs the slow path until the end.
+    fn carry(self) -> std::io::Result<Ending> {
+        let listener = self.admin;
+        slow::run(self.started, |running, stop| {
+            admin::serve(listener, running, stop)
+        })
+    }
+
     fn start(ports: Ports, show: bool) -> Result<Demo, String> {
-        raise_descriptor_limit();
         let backends = Backends::bind(ports).map_err(|error| format!("no backends: {error}"))?;
         let admin = services::listen(ports.admin).map_err(|error| format!("no admin: {error}"))?;
         let admin_addr = admin.local_addr().map_err(|error| error.to_string())?;
@@ -101,11 +105,9 @@ impl Demo {
             web: backends.web_addr,
             gen_v2: backends.gen_v2_addr,
         };
-        let backends = backends
-            .serve(proxy)
-            .map_err(|error| format!("no backends: {error}"))?;
+        let served = backends.serve(proxy);
+        served.map_err(|error| format!("no backends: {error}"))?;
         Ok(Demo {
-            backends,
             started,
             admin,
             places,

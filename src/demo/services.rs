@@ -79,8 +79,8 @@ impl Backends {
     }
 
     /// Starts serving; the services reach each other through `proxy`.
-    pub fn serve(mut self, proxy: SocketAddr) -> io::Result<Backends> {
-        let listeners = std::mem::take(&mut self.listeners);
+    pub fn serve(self, proxy: SocketAddr) -> io::Result<()> {
+        let listeners = self.listeners;
         for listener in &listeners {
             listener.set_nonblocking(true)?;
         }
@@ -104,7 +104,7 @@ impl Backends {
                     std::future::pending::<()>().await;
                 });
             })?;
-        Ok(self)
+        Ok(())
     }
 }
 
