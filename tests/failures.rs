@@ -366,7 +366,9 @@ fn what_comes_unasked_reaches_nobody(driver: Driver) {
         let mut client = proxy.client();
         for _ in 0..10 {
             assert_eq!(client.get("/").text(), "good");
-            std::thread::sleep(Duration::from_millis(pause * 2));
+            // What comes after the next request was sent is its response, as far as anybody can
+            // tell: so let it come before.
+            std::thread::sleep(Duration::from_millis(20 + pause * 2));
         }
     }
     // More than the length says.
