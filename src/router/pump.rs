@@ -249,6 +249,10 @@ impl Pump<'_, '_> {
     }
 
     fn end_response(&mut self) -> Stop {
+        if std::mem::take(&mut self.holding) {
+            // All of it had come already.
+            self.upstream.raw().hold_recv(false);
+        }
         let trailers = self.upstream.trailers();
         self.request.send_end(self.shard, trailers.as_deref());
         Stop::Done
