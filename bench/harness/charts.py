@@ -153,7 +153,7 @@ def rows(title, below, peers, parts, where):
         y = upper + i * pitch
         canvas.text(left - 12, y + 17, peer, 13, INK, "end", 600 if i == 0 else 400)
         if total is None:
-            canvas.text(left, y + 17, "no number: see the table", 12, FAINT)
+            canvas.text(left + 8, y + 17, "no number: see the table", 12, FAINT)
             continue
         x = left
         for dark, value in zip(shades(len(one)), one):

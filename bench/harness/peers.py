@@ -12,8 +12,8 @@ from . import system
 
 BENCH = Path(__file__).resolve().parent.parent
 ROOT = BENCH.parent
-BACKEND = 18080
-ADMIN = 18999
+#: Ports, counted from --port-base.
+BACKEND, ADMIN, RINGLINK = 80, 999, 101
 BACKLOG = 4096
 
 
@@ -30,6 +30,8 @@ class Peer:
     note: str | None = None
 
     def start(self, directory, options):
+        """Starts it on its port, of which nobody else may be the owner."""
+        system.must_be_free(self.port)
         directory = Path(directory) / self.name
         directory.mkdir(exist_ok=True)
         command = self.command(self, directory, options)
@@ -58,32 +60,35 @@ def nginx_user():
 # The backend.
 
 
-def start_backend(directory, core):
+def start_backend(options):
     """An nginx that answers everything itself, on the load generator's core."""
-    directory = Path(directory) / "backend"
+    system.must_be_free(options.backend)
+    directory = Path(options.directory) / "backend"
     (directory / "www").mkdir(parents=True)
     for name, size in (("10k", 10 * 1024), ("1m", 1024 * 1024)):
         (directory / "www" / name).write_bytes(os.urandom(size))
     config = write(
         directory / "nginx.conf",
-        template("backend.conf", DIR=directory, PORT=BACKEND, USER=nginx_user(), BACKLOG=BACKLOG),
+        template(
+            "backend.conf", DIR=directory, PORT=options.backend, USER=nginx_user(), BACKLOG=BACKLOG
+        ),
     )
     program = find("nginx")
     if program is None:
         raise SystemExit("the backend needs nginx: run bench/setup")
     command = [program, "-c", config, "-e", directory / "error.log"]
-    return system.Child("backend", command, core, directory / "log")
+    return system.Child("backend", command, options.load_core, directory / "log")
 
 
 # The peers.
 
 
-def relay_command(peer, _directory, _options):
-    return [peer.program, f"127.0.0.1:{peer.port}", f"127.0.0.1:{BACKEND}"]
+def relay_command(peer, _directory, options):
+    return [peer.program, f"127.0.0.1:{peer.port}", f"127.0.0.1:{options.backend}"]
 
 
-def nginx_command(peer, directory, _options):
-    values = {"DIR": directory, "PORT": peer.port, "BACKEND": BACKEND, "USER": nginx_user()}
+def nginx_command(peer, directory, options):
+    values = {"DIR": directory, "PORT": peer.port, "BACKEND": options.backend, "USER": nginx_user()}
     config = write(directory / "nginx.conf", template("nginx.conf", BACKLOG=BACKLOG, **values))
     return [peer.program, "-c", config, "-e", directory / "error.log"]
 
@@ -91,24 +96,24 @@ def nginx_command(peer, directory, _options):
 def haproxy_command(peer, directory, options):
     # Two descriptors for every connection, and some for itself.
     most = (options.descriptor_limit - 100) // 2
-    values = {"PORT": peer.port, "BACKEND": BACKEND, "MAXCONN": most, "BACKLOG": BACKLOG}
+    values = {"PORT": peer.port, "BACKEND": options.backend, "MAXCONN": most, "BACKLOG": BACKLOG}
     config = write(directory / "haproxy.cfg", template("haproxy.cfg", **values))
     return [peer.program, "-db", "-f", config]
 
 
-def envoy_command(peer, directory, _options):
-    values = {"PORT": peer.port, "BACKEND": BACKEND, "BACKLOG": BACKLOG}
+def envoy_command(peer, directory, options):
+    values = {"PORT": peer.port, "BACKEND": options.backend, "BACKLOG": BACKLOG}
     config = write(directory / "envoy.yaml", template("envoy.yaml", **values))
     command = [peer.program, "-c", config, "--concurrency", "1"]
     return [*command, "--disable-hot-restart", "--log-level", "error"]
 
 
-def pingora_command(peer, _directory, _options):
-    return [peer.program, f"127.0.0.1:{peer.port}", f"127.0.0.1:{BACKEND}"]
+def pingora_command(peer, _directory, options):
+    return [peer.program, f"127.0.0.1:{peer.port}", f"127.0.0.1:{options.backend}"]
 
 
 def ringlink_command(peer, directory, options):
-    values = {"PORT": peer.port, "BACKEND": BACKEND, "ADMIN": ADMIN}
+    values = {"PORT": peer.port, "BACKEND": options.backend, "ADMIN": options.port_base + ADMIN}
     values |= {"DRIVER": options.driver, "CORE": options.proxy_core}
     config = write(directory / "ringlink.yaml", template("ringlink.yaml", **values))
     return [peer.program, config]
@@ -169,23 +174,27 @@ def build_ringlink():
     return None, f"does not build: {errors[0] if errors else 'see cargo build --release'}"
 
 
-def ringlinks(builds):
+def ringlinks(builds, base):
     """The builds named on the command line, or the default one."""
     if not builds:
         path, why = build_ringlink()
         version = first_number([path, "--version"]) if path else None
-        yield Peer("ringlink", 18101, path, version, ringlink_command, why)
+        yield Peer("ringlink", base + RINGLINK, path, version, ringlink_command, why)
     for at, build in enumerate(builds):
         name, equals, path = build.partition("=")
         name, path = (name, Path(path)) if equals else ("ringlink", Path(build))
         path = path.resolve()
         why = None if path.is_file() else f"no such file: {path.name}"
         version = first_number([path, "--version"]) if not why else None
-        yield Peer(name, 18101 + at, None if why else path, version, ringlink_command, why)
+        yield Peer(
+            name, base + RINGLINK + at, None if why else path, version, ringlink_command, why
+        )
 
 
-def all_peers(builds):
-    peers = list(ringlinks(builds))
+def all_peers(builds, base):
+    """Every peer, those of ringlink's builds first; and the names of these."""
+    peers = list(ringlinks(builds, base))
+    ours = [peer.name for peer in peers]
     relay, pingora = built("relay"), built("pingora")
     nginx, haproxy, envoy = find("nginx"), find("haproxy"), find_envoy()
 
@@ -205,23 +214,23 @@ def all_peers(builds):
     peers += [
         installed(
             "relay",
-            18120,
+            base + 220,
             relay,
             relay_command,
             relay_version,
             "bytes only: opens one backend connection per client connection",
         ),
-        installed("nginx", 18130, nginx, nginx_command, flag_version("-v")),
-        installed("haproxy", 18140, haproxy, haproxy_command, flag_version("-v")),
-        installed("envoy", 18150, envoy, envoy_command, envoy_version),
-        installed("pingora", 18160, pingora, pingora_command, pingora_version),
+        installed("nginx", base + 230, nginx, nginx_command, flag_version("-v")),
+        installed("haproxy", base + 240, haproxy, haproxy_command, flag_version("-v")),
+        installed("envoy", base + 250, envoy, envoy_command, envoy_version),
+        installed("pingora", base + 260, pingora, pingora_command, pingora_version),
     ]
     assert len({peer.name for peer in peers}) == len(peers), "two peers of one name"
-    return peers
+    return peers, ours
 
 
 def tool_versions():
-    return {"wrk": (system.output_of(["wrk", "-v"]) or "missing").split(" [")[0]}
+    return {"wrk": first_number([find("wrk"), "-v"])}
 
 
 def dump(path, data):

@@ -49,7 +49,9 @@ def line(turn, rounds, result):
     if errors:
         text += f"  errors: {errors}"
     if max(result["others"], result["stolen"]) > NOISE:
-        text += f"  noise: {100 * result['others']:.0f}% others, {100 * result['stolen']:.0f}% stolen"
+        text += (
+            f"  noise: {100 * result['others']:.0f}% others, {100 * result['stolen']:.0f}% stolen"
+        )
     return text
 
 
@@ -72,12 +74,18 @@ def summarize(data):
                 errors = {e: sum(r.get(e, 0) for r in good) for e in ERRORS}
                 if scenarios.errors_of(errors):
                     total = sum(r.get("requests", 0) for r in good)
-                    row["notes"].append(f"errors in {total} requests: {scenarios.errors_of(errors)}")
+                    row["notes"].append(
+                        f"errors in {total} requests: {scenarios.errors_of(errors)}"
+                    )
                 noisy = sum(max(r.get("others", 0), r.get("stolen", 0)) > NOISE for r in good)
                 if noisy:
                     row["notes"].append(f"{noisy} of {len(good)} rounds noisy")
             if bad:
-                times = "" if bad[0]["status"] == "missing" else f" in {len(bad)} of {len(every)} rounds"
+                times = (
+                    ""
+                    if bad[0]["status"] == "missing"
+                    else f" in {len(bad)} of {len(every)} rounds"
+                )
                 row["notes"].append(f"{bad[0]['status']}{times}: {bad[0]['why']}")
             if not every:
                 row["notes"].append("not measured")
@@ -154,7 +162,9 @@ def circumstances(data):
     where = f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}"
     if m.get("virtualization") not in (None, "none"):
         where += f", virtual machine ({m['virtualization']})"
-    versions = ", ".join(f"{name} {v or 'missing'}" for name, v in data["versions"].items())
+    versions = ", ".join(
+        f"{name} {v or '(version unknown)'}" for name, v in data["versions"].items()
+    )
     how = f"{s['rounds']} rounds of {s['duration_s']} s, driver {s['driver']}"
     lines = [
         f"- Machine: {where}",

@@ -134,7 +134,9 @@ def measure_load(scenario, peer, child, options):
     if not script.exists():
         script.write_text(REPORT_LUA)
     if options.warmup:
-        wrk(scenario, peer.port, options.warmup, script)
+        # Thousands of upstream connections take the slower peers some seconds to open.
+        seconds = max(options.warmup, scenario.connections // 1000)
+        wrk(scenario, peer.port, seconds, script)
     ticks_before = child.cpu_ticks()
     core_before = system.core_ticks(options.proxy_core)
     began = time.monotonic()

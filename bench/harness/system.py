@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +19,16 @@ def raise_descriptor_limit():
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard
+
+
+def must_be_free(port):
+    """Were another's server on the port, we would measure that."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise OSError(f"port {port}: {error.strerror} (see --port-base)") from error
 
 
 class Child:

@@ -84,11 +84,7 @@ fn add(
     }
 }
 
-fn apply(
-    watched: &mut HashMap<Inet, Watched>,
-    found: Found,
-    answer: &mut impl FnMut(Answer),
-) {
+fn apply(watched: &mut HashMap<Inet, Watched>, found: Found, answer: &mut impl FnMut(Answer)) {
     let Some(entry) = watched.get_mut(&found.inet) else {
         return;
     };
@@ -100,7 +96,10 @@ fn apply(
         (Ok(addrs), _) if !addrs.is_empty() => {
             let same = previous.as_ref().is_some_and(|set| {
                 set.endpoints.len() == addrs.len()
-                    && set.endpoints.iter().all(|endpoint| addrs.contains(&endpoint.addr))
+                    && set
+                        .endpoints
+                        .iter()
+                        .all(|endpoint| addrs.contains(&endpoint.addr))
             });
             if same {
                 return;

@@ -43,7 +43,10 @@ impl BufPool {
     /// # Errors
     /// What `mmap` says, if the address space is refused.
     pub fn new(count: u16, size: u32) -> io::Result<Rc<BufPool>> {
-        assert!(size > HEADROOM * 2, "a buffer must have room beyond its headroom");
+        assert!(
+            size > HEADROOM * 2,
+            "a buffer must have room beyond its headroom"
+        );
         let len = count as usize * size as usize;
         // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no
         // memory that anything else refers to.

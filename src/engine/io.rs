@@ -11,23 +11,21 @@
 //! for each socket; what is written meanwhile gathers for the next, and what tasks write during one
 //! turn leaves in one send.
 
+mod complete;
+mod spare;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::buf::{Buf, BufPool, NO_BUF};
-use super::driver::{Completion, Driver, Fd};
+use super::driver::{Driver, Fd};
 use super::slab::{Key, Slab};
-use super::splice::Pipe;
 use super::task::Tasks;
 use super::tx::{Segment, TxJob};
+use spare::Spare;
 
 /// Unread bytes at which a socket's receive is paused.
 pub(super) const CREDIT: u32 = 256 * 1024;
-/// Spare vectors and jobs kept for reuse.
-const KEPT: usize = 512;
-/// Vectors that grew past this are not kept.
-const KEPT_BYTES: usize = 16 * 1024;
-
 pub(super) const READ: u8 = 1;
 pub(super) const WRITE: u8 = 2;
 
@@ -93,43 +91,6 @@ pub(super) struct ListenerState {
     pub(super) error: i32,
     pub(super) task: Key,
     orphan: bool,
-}
-
-/// Spare memory, so that steady traffic allocates nothing.
-#[derive(Default)]
-pub(super) struct Spare {
-    pub(super) vectors: Vec<Vec<u8>>,
-    jobs: Vec<Box<TxJob>>,
-    pub(super) pipes: Vec<Pipe>,
-}
-
-impl Spare {
-    pub(super) fn recycle(&mut self, mut vector: Vec<u8>) {
-        if vector.capacity() <= KEPT_BYTES && self.vectors.len() < KEPT {
-            vector.clear();
-            self.vectors.push(vector);
-        }
-    }
-
-    fn job(&mut self) -> Box<TxJob> {
-        self.jobs.pop().unwrap_or_else(TxJob::new)
-    }
-
-    fn recycle_job(&mut self, mut job: Box<TxJob>) {
-        job.clear(|vector| self.recycle(vector));
-        if self.jobs.len() < KEPT {
-            self.jobs.push(job);
-        }
-    }
-
-    /// Keeps only `keep` of each.
-    pub(super) fn trim(&mut self, keep: usize) {
-        self.vectors.truncate(keep);
-        self.vectors.shrink_to(keep);
-        self.jobs.truncate(keep);
-        self.pipes.truncate(keep);
-        self.jobs.shrink_to(keep);
-    }
 }
 
 /// The driver with everything that is in flight on it.
@@ -302,7 +263,9 @@ impl Io {
         }
         sock.unsent += segment.len() as u32;
         let spare = &mut self.spare;
-        sock.next_job.get_or_insert_with(|| spare.job()).push(segment);
+        sock.next_job
+            .get_or_insert_with(|| spare.job())
+            .push(segment);
         if !sock.dirty && sock.send_op.is_none() {
             sock.dirty = true;
             self.dirty.push(key);
@@ -398,149 +361,6 @@ impl Io {
         }
     }
 
-    /// Applies one completion and queues the tasks that it concerns.
-    pub(super) fn complete(&mut self, completion: Completion, tasks: &Tasks) {
-        let Some(op) = self.ops.get_mut(completion.op) else {
-            // Only a final completion frees an op, so this would be a second one: the driver's
-            // mistake. A buffer that came with it must not be lost.
-            debug_assert!(false, "a completion for an operation that is over");
-            if let Some(id) = completion.buf {
-                self.bufs.release(id);
-            }
-            return;
-        };
-        let (kind, owner) = (op.kind, op.owner);
-        let job = if completion.more {
-            None
-        } else {
-            self.ops.remove(completion.op).and_then(|op| op.job)
-        };
-        match kind {
-            Kind::Recv => self.complete_recv(owner, completion, tasks),
-            Kind::Send => self.complete_send(owner, completion, job, tasks),
-            Kind::Connect => self.complete_connect(owner, completion, tasks),
-            Kind::Accept => self.complete_accept(owner, completion, tasks),
-            Kind::Ready => self.complete_ready(owner, tasks),
-        }
-    }
-
-    fn complete_recv(&mut self, key: Key, completion: Completion, tasks: &Tasks) {
-        let Some(sock) = self.socks.get_mut(key) else {
-            return;
-        };
-        if let Some(id) = completion.buf {
-            if sock.orphan {
-                self.bufs.release(id);
-            } else {
-                let len = completion.result as u32;
-                self.bufs.set_queued(id, len);
-                if sock.rx_tail == NO_BUF {
-                    sock.rx_head = id;
-                } else {
-                    self.bufs.link(sock.rx_tail, id);
-                }
-                sock.rx_tail = id;
-                sock.unread += len;
-            }
-        }
-        if completion.more {
-            if sock.unread > CREDIT && !sock.pausing {
-                sock.pausing = true;
-                self.driver.cancel(sock.recv_op);
-            }
-        } else {
-            sock.recv_op = Key::NONE;
-            sock.pausing = false;
-            match completion.result {
-                // A reset is told once, and the send may have been told: what follows it is no
-                // orderly end.
-                0 if sock.tx_error == libc::ECONNRESET => sock.rx_error = sock.tx_error,
-                0 => sock.eof = true,
-                n if n > 0 => {}
-                error if error == -libc::ENOBUFS => {
-                    sock.starved = true;
-                    self.starved.push(key);
-                }
-                // Paused by credit (or orphaned); an interruption says nothing about the stream.
-                error if matches!(-error, libc::ECANCELED | libc::EINTR | libc::EAGAIN) => {}
-                error => sock.rx_error = -error,
-            }
-        }
-        wake(sock, tasks, READ);
-        self.release_if_done(key);
-    }
-
-    fn complete_send(
-        &mut self,
-        key: Key,
-        completion: Completion,
-        job: Option<Box<TxJob>>,
-        tasks: &Tasks,
-    ) {
-        let Some(mut job) = job else { return };
-        let Some(sock) = self.socks.get_mut(key) else {
-            self.spare.recycle_job(job);
-            return;
-        };
-        sock.send_op = Key::NONE;
-        if completion.result > 0 {
-            let sent = completion.result as usize;
-            sock.unsent -= sent as u32;
-            job.advance(sent, |vector| self.spare.recycle(vector));
-        } else if completion.result != -libc::EINTR && completion.result != -libc::EAGAIN {
-            sock.tx_error = if completion.result == 0 {
-                libc::EPIPE
-            } else {
-                -completion.result
-            };
-        }
-        let failed = sock.tx_error != 0 || sock.orphan;
-        if failed {
-            sock.unsent = 0;
-            if let Some(next) = sock.next_job.take() {
-                self.spare.recycle_job(next);
-            }
-        }
-        wake(sock, tasks, WRITE);
-        if failed || job.left() == 0 {
-            let next = sock.next_job.take();
-            self.spare.recycle_job(job);
-            if let Some(next) = next {
-                self.start_send(key, next);
-            }
-        } else {
-            self.start_send(key, job);
-        }
-        self.release_if_done(key);
-    }
-
-    fn complete_connect(&mut self, key: Key, completion: Completion, tasks: &Tasks) {
-        let Some(sock) = self.socks.get_mut(key) else {
-            return;
-        };
-        sock.send_op = Key::NONE;
-        sock.connect = match completion.result {
-            0 => Connect::Done,
-            error => Connect::Failed(-error),
-        };
-        let written = sock.next_job.is_some() && sock.connect == Connect::Done;
-        if written && !sock.dirty {
-            sock.dirty = true;
-            self.dirty.push(key);
-        }
-        wake(sock, tasks, READ | WRITE);
-        self.release_if_done(key);
-    }
-
-    fn complete_ready(&mut self, key: Key, tasks: &Tasks) {
-        let Some(sock) = self.socks.get_mut(key) else {
-            return;
-        };
-        sock.ready_op = Key::NONE;
-        wake(sock, tasks, READ | WRITE);
-        self.release_if_done(key);
-    }
-
     /// Has the socket's task woken when it can be read (or written) without waiting.
     pub(super) fn await_ready(&mut self, key: Key, write: bool, task: Key) {
         let Some(sock) = self.socks.get_mut(key) else {
@@ -581,30 +401,6 @@ impl Io {
     pub(super) fn receive_singly(&mut self, key: Key, singly: bool) {
         if let Some(sock) = self.socks.get_mut(key) {
             sock.singly = singly;
-        }
-    }
-
-    fn complete_accept(&mut self, key: Key, completion: Completion, tasks: &Tasks) {
-        let Some(listener) = self.listeners.get_mut(key) else {
-            return;
-        };
-        if completion.result >= 0 {
-            let fd = Fd(completion.result);
-            if listener.orphan {
-                self.driver.close(fd);
-            } else {
-                listener.accepted.push_back(fd);
-            }
-        } else if completion.result != -libc::ECANCELED {
-            listener.error = -completion.result;
-        }
-        if !completion.more {
-            listener.op = Key::NONE;
-        }
-        tasks.wake(listener.task);
-        if listener.orphan && listener.op.is_none() {
-            self.driver.close(listener.fd);
-            self.listeners.remove(key);
         }
     }
 }

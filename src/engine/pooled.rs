@@ -111,7 +111,11 @@ mod tests {
             assert!(Pin::new(&mut future).poll(&mut context).is_pending());
             assert_eq!(Rc::strong_count(&owned), 2);
             drop(future);
-            assert_eq!(Rc::strong_count(&owned), 1, "the future's state was dropped");
+            assert_eq!(
+                Rc::strong_count(&owned),
+                1,
+                "the future's state was dropped"
+            );
             assert_eq!(pool.0.0.borrow().len(), 1, "and its block kept");
         }
     }

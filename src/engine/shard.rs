@@ -281,7 +281,11 @@ impl Shard {
             let mut io = inner.io.borrow_mut();
             io.flush();
             io.feed_starved(&inner.tasks);
-            let wait = if inner.tasks.has_ready() { Wait::Poll } else { wait };
+            let wait = if inner.tasks.has_ready() {
+                Wait::Poll
+            } else {
+                wait
+            };
             io.driver.turn(wait, &inner.bufs, &mut completions)?;
             inner.now.set(io.driver.now());
             for completion in completions.iter() {

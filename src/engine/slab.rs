@@ -138,7 +138,11 @@ impl<T> Slab<T> {
 
     #[inline]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        let slots = self.chunks.get_mut(key.index as usize / CHUNK)?.slots.as_mut()?;
+        let slots = self
+            .chunks
+            .get_mut(key.index as usize / CHUNK)?
+            .slots
+            .as_mut()?;
         let slot = &mut slots[key.index as usize % CHUNK];
         if slot.generation == key.generation {
             slot.value.as_mut()
@@ -150,7 +154,11 @@ impl<T> Slab<T> {
     #[inline]
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
-        let slots = self.chunks.get(key.index as usize / CHUNK)?.slots.as_ref()?;
+        let slots = self
+            .chunks
+            .get(key.index as usize / CHUNK)?
+            .slots
+            .as_ref()?;
         let slot = &slots[key.index as usize % CHUNK];
         if slot.generation == key.generation {
             slot.value.as_ref()
@@ -163,7 +171,12 @@ impl<T> Slab<T> {
     pub fn keys(&self) -> Vec<Key> {
         let mut keys = Vec::with_capacity(self.len);
         for (chunk_index, chunk) in self.chunks.iter().enumerate() {
-            for (offset, slot) in chunk.slots.iter().flat_map(|slots| slots.iter()).enumerate() {
+            for (offset, slot) in chunk
+                .slots
+                .iter()
+                .flat_map(|slots| slots.iter())
+                .enumerate()
+            {
                 if slot.value.is_some() {
                     keys.push(Key {
                         index: (chunk_index * CHUNK + offset) as u32,
@@ -190,7 +203,11 @@ impl<T> Slab<T> {
     /// fill up first.
     fn close_chunk(&mut self, chunk_index: usize) {
         self.chunks[chunk_index].slots = None;
-        if let Some(place) = self.open.iter().position(|open| *open as usize == chunk_index) {
+        if let Some(place) = self
+            .open
+            .iter()
+            .position(|open| *open as usize == chunk_index)
+        {
             let chunk = self.open.remove(place);
             self.open.insert(0, chunk);
         }
@@ -234,7 +251,11 @@ mod tests {
         for key in &keys {
             assert!(slab.remove(*key).is_some());
         }
-        let held = slab.chunks.iter().filter(|chunk| chunk.slots.is_some()).count();
+        let held = slab
+            .chunks
+            .iter()
+            .filter(|chunk| chunk.slots.is_some())
+            .count();
         assert!(held <= 1, "{held} chunks held by an empty slab");
         let again: Vec<Key> = (0..CHUNK * 10).map(|n| slab.insert(n)).collect();
         for (n, key) in again.iter().enumerate() {

@@ -133,6 +133,24 @@ impl Socket {
         Poll::Pending
     }
 
+    /// Ready once the stream has ended or broken, even if bytes of it wait unread. It arms no
+    /// receive when some do.
+    pub fn poll_ended(&self) -> Poll<()> {
+        let mut io = self.shard.io();
+        let Some(sock) = io.socks.get_mut(self.key) else {
+            return Poll::Ready(());
+        };
+        if sock.rx_error != 0 || sock.eof {
+            return Poll::Ready(());
+        }
+        sock.interest |= READ;
+        sock.task = self.shard.current_task();
+        if sock.unread == 0 {
+            io.arm_recv(self.key);
+        }
+        Poll::Pending
+    }
+
     /// Arms a receive and has `task` woken by whatever it brings.
     pub fn watch(&self, task: Key) {
         let mut io = self.shard.io();
@@ -179,7 +197,9 @@ impl Socket {
     #[must_use]
     pub fn unsent(&self) -> usize {
         let io = self.shard.io();
-        io.socks.get(self.key).map_or(0, |sock| sock.unsent as usize)
+        io.socks
+            .get(self.key)
+            .map_or(0, |sock| sock.unsent as usize)
     }
 
     /// Ready when at most `limit` written bytes wait, or sending has failed.
@@ -265,6 +285,15 @@ impl Listener {
             key,
             addr,
         })
+    }
+
+    /// Whether `addr` can be listened on and nobody else does. Asked once before several shards
+    /// share the port, which would hide it.
+    ///
+    /// # Errors
+    /// What the kernel says to binding it.
+    pub fn probe(addr: SocketAddr) -> io::Result<()> {
+        super::driver::kernel::probe(addr)
     }
 
     /// The address that it got (the port, when 0 was asked for).

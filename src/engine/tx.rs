@@ -97,7 +97,11 @@ impl TxJob {
         let mut used = 0;
         for (segment, iov) in self.segments.iter().zip(self.iov.iter_mut()) {
             let bytes = segment.bytes();
-            let bytes = if used == 0 { &bytes[self.skip..] } else { bytes };
+            let bytes = if used == 0 {
+                &bytes[self.skip..]
+            } else {
+                bytes
+            };
             iov.iov_base = bytes.as_ptr().cast_mut().cast();
             iov.iov_len = bytes.len();
             used += 1;
@@ -111,7 +115,11 @@ impl TxJob {
     pub fn ranges(&self) -> impl Iterator<Item = &[u8]> {
         self.segments.iter().enumerate().map(|(index, segment)| {
             let bytes = segment.bytes();
-            if index == 0 { &bytes[self.skip..] } else { bytes }
+            if index == 0 {
+                &bytes[self.skip..]
+            } else {
+                bytes
+            }
         })
     }
 
@@ -121,7 +129,10 @@ impl TxJob {
     /// # Panics
     /// If more was sent than the job holds, which no kernel does.
     pub fn advance(&mut self, n: usize, mut recycle: impl FnMut(Vec<u8>)) {
-        assert!(n <= self.left, "a send completed with more bytes than it had");
+        assert!(
+            n <= self.left,
+            "a send completed with more bytes than it had"
+        );
         self.left -= n;
         let mut n = n + self.skip;
         while let Some(first) = self.segments.front() {

@@ -128,7 +128,12 @@ impl Binder {
             NameTree::Union(branches) => Tree::Union(
                 branches
                     .iter()
-                    .map(|branch| (branch.weight.get(), self.resolve(name, &branch.tree, clients)))
+                    .map(|branch| {
+                        (
+                            branch.weight.get(),
+                            self.resolve(name, &branch.tree, clients),
+                        )
+                    })
                     .collect(),
             ),
             NameTree::Alt(_) | NameTree::Neg => self.nobody(name, "does not exist"),

@@ -184,6 +184,10 @@ impl Clients {
     /// Idle connections in all pools.
     #[must_use]
     pub fn idle_connections(&self) -> usize {
-        self.by_id.borrow().values().map(|client| client.pool.len()).sum()
+        self.by_id
+            .borrow()
+            .values()
+            .map(|client| client.pool.len())
+            .sum()
     }
 }

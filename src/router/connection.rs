@@ -47,7 +47,14 @@ pub async fn serve(router: Rc<Router>, server: Rc<Server>, socket: Socket) {
     };
     match next {
         Next::KeepAlive | Next::Abort => {}
-        Next::Close => flush(&router, &connection, &timer).await,
+        Next::Close => {
+            flush(&router, &connection, &timer).await;
+            // Closed with bytes unread (requests after the last one), the connection is reset, and
+            // the reset may overtake the response.
+            if !connection.wire().is_quiet() {
+                linger(&router, &mut connection, &timer).await;
+            }
+        }
         Next::Linger => linger(&router, &mut connection, &timer).await,
     }
 }
@@ -122,7 +129,11 @@ async fn serve_request(
     stats.requests.set(stats.requests.get() + 1);
     stats.active_requests.set(stats.active_requests.get() + 1);
     let _active = super::Active(&stats.active_requests);
-    let super::Heads { request: head, response, .. } = &mut heads;
+    let super::Heads {
+        request: head,
+        response,
+        ..
+    } = &mut heads;
     let mut request = Request::new(connection, head, keep_alive, &router.limits);
     let outcome = if head.method == Method::Connect && !server.allow_connect {
         let text = "CONNECT is not enabled on this server";

@@ -97,7 +97,10 @@ impl Walk<'_, '_> {
             if attempt == ATTEMPTS || !self.may_repeat(&refusal, client.replica_count()) {
                 return Outcome::Refused(refusal);
             }
-            self.router.stats.retries.set(self.router.stats.retries.get() + 1);
+            self.router
+                .stats
+                .retries
+                .set(self.router.stats.retries.get() + 1);
             match refusal.retry {
                 Retry::IfReused => fresh = true,
                 Retry::Always | Retry::Never => excluded = Some(addr),
@@ -122,7 +125,12 @@ impl Walk<'_, '_> {
         let router = self.router;
         let mut name = router.shard.vector();
         let config = &router.config;
-        let named = identify(&config.identifiers, &config.dst_prefix, self.head, &mut name);
+        let named = identify(
+            &config.identifiers,
+            &config.dst_prefix,
+            self.head,
+            &mut name,
+        );
         let route = named.map(|()| {
             router
                 .binder
@@ -135,7 +143,8 @@ impl Walk<'_, '_> {
             .map(Rc::clone)
             .map_err(|refusal| Outcome::Refused(refusal.clone()))?;
         if client.poll_replicas(&router.shard).is_pending() {
-            self.timer.set(after(router.shard.now(), config.binding_timeout));
+            self.timer
+                .set(after(router.shard.now(), config.binding_timeout));
         }
         let known = poll_fn(|_| {
             if let Poll::Ready(known) = client.poll_replicas(&router.shard) {
@@ -156,17 +165,22 @@ impl Walk<'_, '_> {
         Ok(client)
     }
 
-    /// While the request's body is not being read, the client's leaving shows here; a body that
-    /// waits unread may hide it until it is read.
+    /// While the request's body is not being read, the client's leaving shows here. One that left
+    /// after a part of its body is gone too: the rest will never come.
     fn poll_client_gone(&mut self) -> Poll<()> {
         if self.request.is_received() {
             self.request.poll_gone()
         } else {
-            Poll::Pending
+            self.request.poll_ended()
         }
     }
 
-    async fn attempt(&mut self, client: &Rc<Client>, endpoint: Arc<Endpoint>, fresh: bool) -> Ended {
+    async fn attempt(
+        &mut self,
+        client: &Rc<Client>,
+        endpoint: Arc<Endpoint>,
+        fresh: bool,
+    ) -> Ended {
         let router = self.router;
         let in_flight = InFlight::begin(endpoint);
         let endpoint = &in_flight.0;
@@ -206,7 +220,13 @@ impl Walk<'_, '_> {
             Stop::Upgraded => {
                 router.stats.count_status(self.response.status);
                 let mut upstream = upstream.into_wire();
-                tunnel::run(&router.shard, self.request.wire(), &mut upstream, self.timer).await;
+                tunnel::run(
+                    &router.shard,
+                    self.request.wire(),
+                    &mut upstream,
+                    self.timer,
+                )
+                .await;
                 Ended::Outcome(Outcome::Tunnelled)
             }
             Stop::Refused(refusal) => Ended::Failed(refusal),
@@ -256,7 +276,10 @@ impl Walk<'_, '_> {
         let shard = &router.shard;
         let (body_timeout, attempt_timeout) = {
             let client = router.clients.config();
-            (client.body_timeout.min(self.server.body_timeout), client.attempt_timeout)
+            (
+                client.body_timeout.min(self.server.body_timeout),
+                client.attempt_timeout,
+            )
         };
         let total = earliest(router.config.service.total_timeout, self.server.timeout);
         let sent_all = self.head.body == BodyLength::Empty;
@@ -318,7 +341,11 @@ fn expired(pump: &Pump<'_, '_>) -> Stop {
         return Stop::Truncated;
     }
     Stop::Refused(if pump.sent_all {
-        Refusal::backend(504, "request-timeout", "the backend did not respond in time")
+        Refusal::backend(
+            504,
+            "request-timeout",
+            "the backend did not respond in time",
+        )
     } else {
         Refusal::client(408, "body-timeout", "the request's body stopped coming")
     })

@@ -74,7 +74,10 @@ fn apply(
             }
             Ok(())
         }
-        Identifier::Path { segments: n, consume } => {
+        Identifier::Path {
+            segments: n,
+            consume,
+        } => {
             let found = segments(head.path()).take(*n).fold(0, |count, segment| {
                 Path::encode(segment, name);
                 count + 1
@@ -95,7 +98,8 @@ fn apply(
 }
 
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/').filter(|segment| !segment.is_empty())
+    path.split(|byte| *byte == b'/')
+        .filter(|segment| !segment.is_empty())
 }
 
 /// Removes the first `n` segments of the path, keeping the query and a trailing slash.
@@ -103,12 +107,22 @@ fn consume_segments(head: &mut RequestHead, n: usize) {
     let path_len = head.path().len();
     let mut rest = head.path();
     for _ in 0..n {
-        let start = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
+        let start = rest
+            .iter()
+            .position(|byte| *byte != b'/')
+            .unwrap_or(rest.len());
         rest = &rest[start..];
-        let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        let end = rest
+            .iter()
+            .position(|byte| *byte == b'/')
+            .unwrap_or(rest.len());
         rest = &rest[end..];
     }
-    let mut target = if rest.is_empty() { b"/".to_vec() } else { rest.to_vec() };
+    let mut target = if rest.is_empty() {
+        b"/".to_vec()
+    } else {
+        rest.to_vec()
+    };
     target.extend_from_slice(&head.target()[path_len..]);
     let fits = head.set_target(&target);
     debug_assert!(fits, "part of a checked target is a target");
@@ -149,7 +163,10 @@ mod tests {
         let host = Identifier::MethodAndHost { uri_in_dst: false };
         assert_eq!(name_of(host, get).unwrap().0, "/svc/1.1/GET/web:8080");
         let host = Identifier::MethodAndHost { uri_in_dst: true };
-        assert_eq!(name_of(host, get).unwrap().0, "/svc/1.1/GET/web:8080/users/7/x");
+        assert_eq!(
+            name_of(host, get).unwrap().0,
+            "/svc/1.1/GET/web:8080/users/7/x"
+        );
         let path = Identifier::Path {
             segments: 2,
             consume: true,

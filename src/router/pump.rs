@@ -136,10 +136,15 @@ impl Pump<'_, '_> {
         let switches = self.response.status == 101;
         if switches && !self.may_upgrade {
             let text = "the backend switched protocols without being asked";
-            return Poll::Ready(Stop::Refused(Refusal::backend(502, "unasked-upgrade", text)));
+            return Poll::Ready(Stop::Refused(Refusal::backend(
+                502,
+                "unasked-upgrade",
+                text,
+            )));
         }
         if switches || (self.is_connect && (200..300).contains(&self.response.status)) {
-            self.request.send_head(self.shard, self.response, false, None);
+            self.request
+                .send_head(self.shard, self.response, false, None);
             return Poll::Ready(Stop::Upgraded);
         }
         // The first bytes of the body mostly came with the head: they leave with it too.
@@ -155,7 +160,8 @@ impl Pump<'_, '_> {
         };
         self.received += data.as_ref().map_or(0, |data| data.len() as u64);
         let draining = self.draining;
-        self.request.send_head(self.shard, self.response, draining, data);
+        self.request
+            .send_head(self.shard, self.response, draining, data);
         if ended || self.upstream.is_received() {
             return Poll::Ready(self.end_response());
         }

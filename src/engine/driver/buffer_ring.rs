@@ -31,7 +31,10 @@ pub(super) struct BufferRing {
 impl BufferRing {
     /// Registers a ring of `count` entries (a power of two, at most 32768).
     pub(super) fn new(submitter: &Submitter<'_>, count: u16) -> io::Result<BufferRing> {
-        assert!(count.is_power_of_two(), "a buffer ring holds a power of two");
+        assert!(
+            count.is_power_of_two(),
+            "a buffer ring holds a power of two"
+        );
         let len = count as usize * size_of::<BufRingEntry>();
         // SAFETY: an anonymous private mapping touches no memory that anything else refers to.
         let memory = unsafe {

@@ -30,6 +30,14 @@ pub fn event_fd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
+/// Whether the address can be listened on by us alone. Listeners that share their port with
+/// siblings (`SO_REUSEPORT`) would not notice another process of the same user on it.
+pub fn probe(addr: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&addr.into())
+}
+
 /// Makes, binds and listens.
 pub fn listen(
     addr: SocketAddr,
@@ -57,7 +65,11 @@ pub fn listen(
 
 /// Makes a socket for a connection to `remote`.
 pub fn socket(remote: &SocketAddr, no_delay: bool, nonblocking: bool) -> io::Result<Fd> {
-    let socket = Socket::new(Domain::for_address(*remote), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(*remote),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if no_delay {
         socket.set_tcp_nodelay(true)?;
     }
@@ -114,11 +126,6 @@ fn borrow<'a>(fd: Fd) -> std::os::fd::BorrowedFd<'a> {
     // SAFETY: the engine owns the descriptor, open while it asks for something on it, and the
     // borrow does not leave this file.
     unsafe { std::os::fd::BorrowedFd::borrow_raw(fd.0) }
-}
-
-pub fn close(fd: Fd) {
-    // SAFETY: the engine owns the descriptor and closes it once.
-    unsafe { libc::close(fd.0) };
 }
 
 pub fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {

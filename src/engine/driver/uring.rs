@@ -15,8 +15,8 @@
 //! the engine takes the epoll driver.
 
 use std::io;
-use std::net::SocketAddr;
 use std::mem::ManuallyDrop;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -105,6 +105,10 @@ pub struct Uring {
     gather: Gather,
     wake: Arc<OwnedFd>,
     wake_value: Box<u64>,
+    #[expect(
+        clippy::vec_box,
+        reason = "queued entries point to them: they must not move"
+    )]
     addresses: Vec<Box<socket2::SockAddr>>,
     buffers: BufferRing,
     counters: DriverCounters,
@@ -241,7 +245,9 @@ impl Uring {
         let entry = match job.view() {
             TxView::One(start, len) => {
                 let len = u32::try_from(len).unwrap_or(u32::MAX);
-                opcode::Send::new(RingFd(fd.0), start, len).flags(FLAGS).build()
+                opcode::Send::new(RingFd(fd.0), start, len)
+                    .flags(FLAGS)
+                    .build()
             }
             TxView::Many(header) => opcode::SendMsg::new(RingFd(fd.0), header)
                 .flags(FLAGS as u32)
@@ -385,8 +391,10 @@ impl Uring {
         let to_submit = self.sq.len() as u32;
         // SAFETY: the queued entries were checked by `push`; `arg` and `timespec` live across the
         // call and have the layout that EXT_ARG asks for.
-        let entered = unsafe { self.submitter
-                .enter(to_submit, want, self.enter_flags, Some(&arg)) };
+        let entered = unsafe {
+            self.submitter
+                .enter(to_submit, want, self.enter_flags, Some(&arg))
+        };
         match entered {
             Ok(_) => Ok(()),
             Err(error) => match error.raw_os_error() {
@@ -441,4 +449,3 @@ fn build(sizes: RingSizes) -> Result<IoUring, UringError> {
             _ => UringError::Other(error),
         })
 }
-

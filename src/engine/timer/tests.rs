@@ -19,11 +19,11 @@ fn fires_within_a_tick_and_once() {
     let key = wheel.insert(7);
     let deadline = start + 5_000_000;
     wheel.set(key, deadline);
-    assert_eq!(fired_at(&mut wheel, deadline - 1), []);
+    assert_eq!(fired_at(&mut wheel, deadline - 1), Vec::<u64>::new());
     assert_eq!(wheel.deadline(key), deadline);
     assert_eq!(fired_at(&mut wheel, deadline + TICK), [7]);
     assert_eq!(wheel.deadline(key), NEVER);
-    assert_eq!(fired_at(&mut wheel, deadline + HOUR), []);
+    assert_eq!(fired_at(&mut wheel, deadline + HOUR), Vec::<u64>::new());
     assert_eq!(wheel.next_expiry(), None);
 }
 
@@ -39,7 +39,7 @@ fn a_deadline_in_the_past_fires_on_the_next_call() {
     assert_eq!(wheel.next_expiry(), None);
     // The clock of a caller that is behind does no harm.
     wheel.set(past, HOUR + TICK);
-    assert_eq!(fired_at(&mut wheel, 0), []);
+    assert_eq!(fired_at(&mut wheel, 0), Vec::<u64>::new());
     assert_eq!(fired_at(&mut wheel, HOUR + 2 * TICK), [1]);
 }
 
@@ -63,11 +63,11 @@ fn moving_later_is_lazy_and_moving_earlier_is_not() {
     wheel.set(key, 10 * TICK);
     wheel.set(key, 500 * TICK);
     assert_eq!(wheel.next_expiry(), Some(10 * TICK), "still linked there");
-    assert_eq!(fired_at(&mut wheel, 499 * TICK), []);
+    assert_eq!(fired_at(&mut wheel, 499 * TICK), Vec::<u64>::new());
     wheel.set(key, 499 * TICK + 1);
     wheel.set(key, 3 * HOUR);
     wheel.set(key, 600 * TICK);
-    assert_eq!(fired_at(&mut wheel, 600 * TICK - 1), []);
+    assert_eq!(fired_at(&mut wheel, 600 * TICK - 1), Vec::<u64>::new());
     assert_eq!(fired_at(&mut wheel, 600 * TICK), [1]);
     wheel.set(key, HOUR);
     wheel.set(key, 700 * TICK);
@@ -82,9 +82,9 @@ fn beyond_the_span_of_the_wheel() {
     wheel.set(near, span + TICK);
     wheel.set(far, 5 * span + 1);
     assert_eq!(wheel.next_expiry(), Some(span));
-    assert_eq!(fired_at(&mut wheel, span), []);
+    assert_eq!(fired_at(&mut wheel, span), Vec::<u64>::new());
     assert_eq!(fired_at(&mut wheel, span + TICK), [1]);
-    assert_eq!(fired_at(&mut wheel, 5 * span), []);
+    assert_eq!(fired_at(&mut wheel, 5 * span), Vec::<u64>::new());
     assert_eq!(fired_at(&mut wheel, 5 * span + TICK), [2]);
     wheel.set(far, NEVER - 1);
     assert!(wheel.next_expiry().is_some());

@@ -16,7 +16,9 @@ pub struct Connection {
 
 /// What reading a head came to.
 pub enum HeadOutcome {
-    Complete { keep_alive: bool },
+    Complete {
+        keep_alive: bool,
+    },
     /// The client closed the connection, before any byte of a head or within it.
     Closed,
     /// The head is refused; the connection cannot be used any further.
@@ -159,6 +161,12 @@ impl<'a> Request<'a> {
             return Poll::Pending;
         }
         self.connection.wire.socket.poll_closed()
+    }
+
+    /// Ready when the client has ended its side or reset the connection, whatever of it waits
+    /// unread: for a request that was not received whole, that is its end.
+    pub fn poll_ended(&self) -> Poll<()> {
+        self.connection.wire.socket.poll_ended()
     }
 
     /// Passes a 1xx response on (HTTP/1.0 knows none).

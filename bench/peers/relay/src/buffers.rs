@@ -44,7 +44,11 @@ fn map(length: usize) -> io::Result<*mut u8> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
     // SAFETY: a fresh anonymous mapping.
     let address = unsafe { libc::mmap(std::ptr::null_mut(), length, protection, flags, -1, 0) };
-    if address == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(address.cast()) }
+    if address == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(address.cast())
+    }
 }
 
 impl Buffers {
@@ -62,7 +66,14 @@ impl Buffers {
             turns: 0,
             short: false,
             free: (0..COUNT).rev().collect(),
-            spans: vec![Span { start: 0, end: 0, next: NONE }; COUNT as usize],
+            spans: vec![
+                Span {
+                    start: 0,
+                    end: 0,
+                    next: NONE
+                };
+                COUNT as usize
+            ],
         })
     }
 
@@ -114,7 +125,11 @@ impl Buffers {
     }
 
     pub fn fill(&mut self, b: u32, length: u32) {
-        self.spans[b as usize] = Span { start: 0, end: length, next: NONE };
+        self.spans[b as usize] = Span {
+            start: 0,
+            end: length,
+            next: NONE,
+        };
     }
 
     pub fn recycle(&mut self, b: u32) {
@@ -132,14 +147,15 @@ impl Buffers {
     /// What of a buffer is still to be sent.
     pub fn rest(&self, b: u32) -> (*const u8, u32) {
         let span = self.spans[b as usize];
-        (self.at(b).wrapping_add(span.start as usize), span.end - span.start)
+        (
+            self.at(b).wrapping_add(span.start as usize),
+            span.end - span.start,
+        )
     }
 
-    /// Notes that the first `length` bytes of the rest were sent; true when none are left.
-    pub fn advance(&mut self, b: u32, length: u32) -> bool {
-        let span = &mut self.spans[b as usize];
-        span.start += length;
-        span.start == span.end
+    /// Notes that the first `length` bytes of the rest were sent.
+    pub fn advance(&mut self, b: u32, length: u32) {
+        self.spans[b as usize].start += length;
     }
 
     fn at(&self, b: u32) -> *mut u8 {

@@ -21,6 +21,8 @@ use io_uring::types::{DestinationSlot, Fd, Fixed};
 use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode};
 
 const SQ_ENTRIES: u32 = 1024;
+/// Buffers sent at once, at most.
+const GATHER: usize = 16;
 /// A reader stops when its peer has this many buffers still to send, and goes on below half.
 const QUEUE_LIMIT: u32 = 64;
 
@@ -38,16 +40,26 @@ fn user_data(op: u32, sock: u32) -> u64 {
     u64::from(op) << 32 | u64::from(sock)
 }
 
+/// The arguments of a vectored send, needed until it is submitted.
+#[derive(Clone, Copy)]
+struct Message {
+    header: libc::msghdr,
+    parts: [libc::iovec; GATHER],
+}
+
 /// Sockets come in pairs: the client at an even index, its backend at the next.
 #[derive(Clone, Default)]
 struct Sock {
     fd: i32,
     /// Operations whose completion is still to come; the pair is freed at zero.
     refs: u32,
-    /// Buffers to be sent to this socket, chained through `Buffers`; the head is being sent.
+    /// Buffers to be sent to this socket, chained through `Buffers`.
     head: u32,
     tail: u32,
     queued: u32,
+    /// Bytes being sent; zero when no send is under way.
+    in_flight: u32,
+    dirty: bool,
     receiving: bool,
     pausing: bool,
     ended: bool,
@@ -72,6 +84,11 @@ struct Relay<'a> {
     free: Vec<u32>,
     /// Sockets whose receive ended for want of a buffer.
     starved: Vec<u32>,
+    /// Sockets with something to send and no send under way.
+    dirty: Vec<u32>,
+    /// As many as there can be entries not yet submitted, used in turn.
+    messages: Vec<Message>,
+    message: usize,
     /// Sends that complete within the coming `io_uring_enter`, whatever happens.
     inline_sends: usize,
     listener: i32,
@@ -88,9 +105,18 @@ impl Relay<'_> {
                 let Some(i) = self.starved.pop() else { break };
                 self.receive(i);
             }
+            // Only now, so that what came in several buffers leaves in one send.
+            while let Some(i) = self.dirty.pop() {
+                self.socks[i as usize].dirty = false;
+                self.send(i, true);
+            }
             self.sq.sync();
             // Our sends never block, so their completions are certain: wait for one more.
-            let want = if self.options.eager { 1 } else { self.inline_sends + 1 };
+            let want = if self.options.eager {
+                1
+            } else {
+                self.inline_sends + 1
+            };
             self.inline_sends = 0;
             match self.submitter.submit_and_wait(want) {
                 Err(e) if !matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBUSY)) => {
@@ -122,7 +148,11 @@ impl Relay<'_> {
     }
 
     fn on(&self, entry: Entry) -> Entry {
-        if self.options.direct { entry.flags(Flags::FIXED_FILE) } else { entry }
+        if self.options.direct {
+            entry.flags(Flags::FIXED_FILE)
+        } else {
+            entry
+        }
     }
 
     fn complete(&mut self, cqe: &cqueue::Entry) {
@@ -167,8 +197,16 @@ impl Relay<'_> {
             self.socks.extend([Sock::default(), Sock::default()]);
             i
         });
-        let fresh = Sock { fd: -1, head: NONE, tail: NONE, ..Sock::default() };
-        self.socks[client as usize] = Sock { fd: result, ..fresh.clone() };
+        let fresh = Sock {
+            fd: -1,
+            head: NONE,
+            tail: NONE,
+            ..Sock::default()
+        };
+        self.socks[client as usize] = Sock {
+            fd: result,
+            ..fresh.clone()
+        };
         self.socks[client as usize + 1] = fresh;
         let socket = opcode::Socket::new(libc::AF_INET, libc::SOCK_STREAM, 0);
         let socket = if self.options.direct {
@@ -203,7 +241,11 @@ impl Relay<'_> {
         self.push(self.on(nodelay.build()).flags(Flags::SKIP_SUCCESS));
         let address = (&raw const self.upstream).cast();
         let length = size_of::<libc::sockaddr_in>() as u32;
-        self.start(op::CONNECT, i, opcode::Connect::new(Fd(result), address, length).build());
+        self.start(
+            op::CONNECT,
+            i,
+            opcode::Connect::new(Fd(result), address, length).build(),
+        );
     }
 
     fn connected(&mut self, i: u32, result: i32) {
@@ -275,8 +317,7 @@ impl Relay<'_> {
     /// Appends a buffer to what is to be sent to a socket.
     fn enqueue(&mut self, i: u32, b: u32) {
         let sock = &mut self.socks[i as usize];
-        let idle = sock.head == NONE;
-        if idle {
+        if sock.head == NONE {
             sock.head = b;
         } else {
             self.buffers.chain(sock.tail, b);
@@ -284,48 +325,107 @@ impl Relay<'_> {
         sock.tail = b;
         sock.queued += 1;
         let full = sock.queued >= QUEUE_LIMIT;
-        if idle {
-            self.send(i, true);
+        if sock.in_flight == 0 {
+            self.soil(i);
         }
         let reader = &mut self.socks[i as usize ^ 1];
         if full && reader.receiving && !reader.pausing {
             reader.pausing = true;
-            let cancel = opcode::AsyncCancel::new(user_data(op::RECV, i ^ 1)).build();
-            self.push(cancel.flags(Flags::SKIP_SUCCESS));
+            self.cancel(op::RECV, i ^ 1);
         }
     }
 
-    /// Sends the head of a socket's queue: at once or not at all when `inline`.
+    fn soil(&mut self, i: u32) {
+        if !std::mem::replace(&mut self.socks[i as usize].dirty, true) {
+            self.dirty.push(i);
+        }
+    }
+
+    /// Sends what a socket's queue holds: at once or not at all when `inline`.
     fn send(&mut self, i: u32, inline: bool) {
-        let sock = &self.socks[i as usize];
-        let (data, length) = self.buffers.rest(sock.head);
-        let how = if inline { libc::MSG_DONTWAIT } else { libc::MSG_WAITALL };
-        let send = opcode::Send::new(Fd(sock.fd), data, length).flags(libc::MSG_NOSIGNAL | how);
+        let Sock {
+            fd, head, closing, ..
+        } = self.socks[i as usize];
+        if closing || head == NONE {
+            return;
+        }
+        let how = if inline {
+            libc::MSG_DONTWAIT
+        } else {
+            libc::MSG_WAITALL
+        };
+        let flags = libc::MSG_NOSIGNAL | how;
+        let (entry, length) = if self.buffers.next(head) == NONE {
+            let (data, length) = self.buffers.rest(head);
+            (
+                opcode::Send::new(Fd(fd), data, length).flags(flags).build(),
+                length,
+            )
+        } else {
+            let (message, length) = self.gather(head);
+            (
+                opcode::SendMsg::new(Fd(fd), message)
+                    .flags(flags as u32)
+                    .build(),
+                length,
+            )
+        };
+        self.socks[i as usize].in_flight = length;
         self.inline_sends += usize::from(inline);
-        self.start(op::SEND, i, send.build());
+        self.start(op::SEND, i, entry);
+    }
+
+    /// A message of the first buffers of a queue, and its length.
+    fn gather(&mut self, head: u32) -> (*const libc::msghdr, u32) {
+        self.message = (self.message + 1) % self.messages.len();
+        let message = &mut self.messages[self.message];
+        let (mut b, mut count, mut total) = (head, 0, 0);
+        while b != NONE && count < GATHER {
+            let (data, length) = self.buffers.rest(b);
+            let part = libc::iovec {
+                iov_base: data.cast_mut().cast(),
+                iov_len: length as usize,
+            };
+            message.parts[count] = part;
+            count += 1;
+            total += length;
+            b = self.buffers.next(b);
+        }
+        message.header.msg_iov = message.parts.as_mut_ptr();
+        message.header.msg_iovlen = count;
+        (&raw const message.header, total)
     }
 
     fn sent(&mut self, i: u32, result: i32) {
         let sock = &mut self.socks[i as usize];
+        let wanted = std::mem::take(&mut sock.in_flight);
         if sock.closing {
             return;
         }
-        let b = sock.head;
         if result == -libc::EAGAIN {
             return self.send(i, false);
         }
         if result <= 0 {
             return self.close(i);
         }
-        if !self.buffers.advance(b, result as u32) {
-            return self.send(i, false);
+        let mut left = result as u32;
+        while left > 0 {
+            let b = sock.head;
+            let (_, length) = self.buffers.rest(b);
+            if left < length {
+                self.buffers.advance(b, left);
+                break;
+            }
+            left -= length;
+            sock.head = self.buffers.next(b);
+            sock.queued -= 1;
+            self.buffers.recycle(b);
         }
-        sock.head = self.buffers.next(b);
-        sock.queued -= 1;
         let (more, low) = (sock.head != NONE, sock.queued < QUEUE_LIMIT / 2);
-        self.buffers.recycle(b);
-        if more {
-            self.send(i, true);
+        if (result as u32) < wanted {
+            self.send(i, false);
+        } else if more {
+            self.soil(i);
         }
         let reader = &self.socks[i as usize ^ 1];
         if reader.ended && !more {
@@ -345,12 +445,24 @@ impl Relay<'_> {
         for i in pair {
             let sock = &mut self.socks[i as usize];
             sock.closing = true;
-            // A socket whose opening is under way is closed when that is done.
-            if sock.fd >= 0 && sock.refs > 0 {
-                let shutdown = opcode::Shutdown::new(Fd(sock.fd), libc::SHUT_RDWR).build();
-                self.push(self.on(shutdown).flags(Flags::SKIP_SUCCESS));
+            // Not IORING_OP_SHUTDOWN: it always runs on a worker thread, which is slow, and looks
+            // its direct descriptor up only there, when the slot may be another connection's.
+            let (receiving, sending) = (sock.receiving, sock.in_flight > 0);
+            if receiving {
+                self.cancel(op::RECV, i);
+            }
+            if sending {
+                self.cancel(op::SEND, i);
+            }
+            if !receiving && !sending && self.socks[i as usize].refs > 0 {
+                self.cancel(op::CONNECT, i);
             }
         }
+    }
+
+    fn cancel(&mut self, op: u32, i: u32) {
+        let cancel = opcode::AsyncCancel::new(user_data(op, i)).build();
+        self.push(cancel.flags(Flags::SKIP_SUCCESS));
     }
 
     /// Frees a closing pair none of whose operations is under way.
@@ -361,6 +473,7 @@ impl Relay<'_> {
             return;
         }
         self.starved.retain(|i| i & !1 != client);
+        self.dirty.retain(|i| i & !1 != client);
         for i in pair {
             let sock = std::mem::take(&mut self.socks[i as usize]);
             let mut b = sock.head;
@@ -386,7 +499,10 @@ impl Relay<'_> {
 }
 
 fn descriptor_limit() -> io::Result<u32> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: `limit` is valid for both calls.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
@@ -407,7 +523,13 @@ fn listen(address: SocketAddrV4) -> io::Result<TcpListener> {
     unsafe {
         let fd = listener.as_raw_fd();
         let size = size_of::<libc::c_int>() as u32;
-        libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, (&raw const on).cast(), size);
+        libc::setsockopt(
+            fd,
+            libc::IPPROTO_TCP,
+            libc::TCP_NODELAY,
+            (&raw const on).cast(),
+            size,
+        );
         // std's backlog is short for thousands of connections at once.
         libc::listen(fd, 4096);
     }
@@ -416,7 +538,10 @@ fn listen(address: SocketAddrV4) -> io::Result<TcpListener> {
 
 fn build_ring(options: Options) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
-    builder.setup_single_issuer().setup_submit_all().setup_cqsize(4 * SQ_ENTRIES);
+    builder
+        .setup_single_issuer()
+        .setup_submit_all()
+        .setup_cqsize(4 * SQ_ENTRIES);
     if options.defer {
         builder.setup_defer_taskrun();
     } else {
@@ -435,8 +560,11 @@ fn main() -> io::Result<()> {
         eprintln!("usage: peer-relay LISTEN UPSTREAM [--plain] [--coop] [--eager]");
         std::process::exit(2);
     };
-    let options =
-        Options { direct: !given("--plain"), defer: !given("--coop"), eager: given("--eager") };
+    let options = Options {
+        direct: !given("--plain"),
+        defer: !given("--coop"),
+        eager: given("--eager"),
+    };
 
     let listener = listen(address)?;
     let mut ring = build_ring(options)?;
@@ -446,6 +574,8 @@ fn main() -> io::Result<()> {
     if options.direct {
         submitter.register_files_sparse(files)?;
     }
+    // SAFETY: all zeroes are a valid message: one without parts.
+    let empty: Message = unsafe { std::mem::zeroed() };
     let mut relay = Relay {
         options,
         buffers: Buffers::register(&submitter)?,
@@ -454,13 +584,18 @@ fn main() -> io::Result<()> {
         socks: Vec::new(),
         free: Vec::new(),
         starved: Vec::new(),
+        dirty: Vec::new(),
+        messages: vec![empty; SQ_ENTRIES as usize],
+        message: 0,
         inline_sends: 0,
         listener: listener.as_raw_fd(),
         accepting: false,
         upstream: libc::sockaddr_in {
             sin_family: libc::AF_INET as u16,
             sin_port: upstream.port().to_be(),
-            sin_addr: libc::in_addr { s_addr: u32::from(*upstream.ip()).to_be() },
+            sin_addr: libc::in_addr {
+                s_addr: u32::from(*upstream.ip()).to_be(),
+            },
             sin_zero: [0; 8],
         },
     };
