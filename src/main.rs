@@ -1,3 +1,4 @@
+//! The `ringlink` binary: the command line of the library.
 #![forbid(unsafe_code)]
 
 /// The data path allocates little; what it does allocate is small and short-lived.

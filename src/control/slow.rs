@@ -176,3 +176,32 @@ fn forward(mailbox: Sender<Mail>) -> mpsc::UnboundedSender<Resolved> {
     });
     sender
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::control::start;
+
+    fn started() -> Started {
+        let text = "{engine: {driver: epoll, cores: 1}, admin: {shutdownGraceMs: 2000}, \
+                    routers: [{protocol: http, servers: [{port: 0}]}]}";
+        start(Arc::new(config::load(text).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn a_wish_ends_it_in_order() {
+        let ending = run(started(), |_, stop| async move { stop.ask() });
+        assert_eq!(ending.unwrap(), Ending::Finished);
+    }
+
+    #[test]
+    fn a_dead_shard_ends_it() {
+        let mut started = started();
+        let (died, ended) = mpsc::unbounded_channel();
+        died.send(0).unwrap();
+        started.ended = ended;
+        let ending = run(started, |_, _| async {});
+        assert_eq!(ending.unwrap(), Ending::ShardDied(0));
+    }
+}
