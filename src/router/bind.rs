@@ -52,17 +52,17 @@ impl Route {
 pub struct Binder {
     dtab: Dtab,
     limit: usize,
-    routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, foldhash::fast::RandomState>>,
+    routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
     misses: Cell<u64>,
 }
 
 impl Binder {
     #[must_use]
-    pub fn new(dtab: Dtab, limit: usize) -> Binder {
+    pub fn new(dtab: Dtab, limit: usize, seed: u64) -> Binder {
         Binder {
             dtab,
             limit: limit.max(1),
-            routes: RefCell::default(),
+            routes: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed))),
             misses: Cell::new(0),
         }
     }

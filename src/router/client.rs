@@ -118,17 +118,22 @@ pub struct Clients {
     shard: Shard,
     config: resolved::Client,
     resolver: Resolver,
-    by_id: RefCell<HashMap<Path, Rc<Client>, foldhash::fast::RandomState>>,
+    by_id: RefCell<HashMap<Path, Rc<Client>, foldhash::fast::FixedState>>,
 }
 
 impl Clients {
     #[must_use]
-    pub fn new(shard: &Shard, config: resolved::Client, resolver: Resolver) -> Clients {
+    pub fn new(
+        shard: &Shard,
+        config: resolved::Client,
+        resolver: Resolver,
+        seed: u64,
+    ) -> Clients {
         Clients {
             shard: shard.clone(),
             config,
             resolver,
-            by_id: RefCell::default(),
+            by_id: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed))),
         }
     }
 

@@ -65,7 +65,7 @@ pub struct Router {
     /// The task that idle connections wake.
     pub reaper: Cell<Key>,
     /// The tasks of client connections.
-    pub connections: RefCell<HashSet<Key, foldhash::fast::RandomState>>,
+    pub connections: RefCell<HashSet<Key, foldhash::fast::FixedState>>,
     hand_over: HandOver,
     rng: RefCell<Rng>,
     spare: RefCell<Vec<(Box<RequestHead>, Box<ResponseHead>)>>,
@@ -77,6 +77,7 @@ pub struct Surroundings {
     pub hand_over: HandOver,
     pub loads: Loads,
     pub max_connections: usize,
+    /// All chance of the router comes from here, the order of its tables included.
     pub seed: u64,
 }
 
@@ -93,8 +94,8 @@ impl Router {
         let router = Rc::new(Router {
             shard: shard.clone(),
             servers: config.servers.iter().cloned().map(Rc::new).collect(),
-            binder: Binder::new(config.dtab.clone(), config.binding_cache),
-            clients: Clients::new(shard, config.client.clone(), around.resolver),
+            binder: Binder::new(config.dtab.clone(), config.binding_cache, around.seed),
+            clients: Clients::new(shard, config.client.clone(), around.resolver, around.seed),
             limits,
             stats: RouterStats::default(),
             futures: FuturePool::default(),

@@ -24,7 +24,7 @@ struct Idle {
 
 /// The idle connections of one client (one bound name) on one shard.
 pub struct Pool {
-    idle: RefCell<HashMap<SocketAddr, Vec<Idle>, foldhash::fast::RandomState>>,
+    idle: RefCell<HashMap<SocketAddr, Vec<Idle>, foldhash::fast::FixedState>>,
     count: Cell<usize>,
     max_per_endpoint: usize,
     idle_ns: u64,
