@@ -6,6 +6,7 @@
 
 pub mod buf;
 pub mod driver;
+mod heap;
 mod io;
 pub mod mailbox;
 pub mod pooled;

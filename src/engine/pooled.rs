@@ -37,6 +37,20 @@ impl FuturePool {
     }
 }
 
+impl FuturePool {
+    /// Keeps only `keep` spare blocks.
+    pub fn trim(&self, keep: usize) {
+        let mut free = self.0.0.borrow_mut();
+        while free.len() > keep {
+            if let Some((layout, block)) = free.pop() {
+                // SAFETY: allocated by `take` with this layout, and in stock: nobody uses it.
+                unsafe { dealloc(block.as_ptr(), layout) };
+            }
+        }
+        free.shrink_to(keep);
+    }
+}
+
 impl Stock {
     fn take(&self, layout: Layout) -> NonNull<u8> {
         let mut free = self.0.borrow_mut();

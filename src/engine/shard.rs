@@ -15,6 +15,7 @@ use std::task::Poll;
 
 use super::buf::BufPool;
 use super::driver::{Completion, Driver, DriverCounters, Fd, Wait};
+use super::heap::Tide;
 use super::io::Io;
 use super::mailbox::Doorbell;
 use super::slab::Key;
@@ -47,6 +48,7 @@ struct Inner {
     stalls: Cell<u64>,
     next_trim: Cell<u64>,
     stopping: Cell<bool>,
+    tide: RefCell<Tide>,
 }
 
 /// What a shard did so far.
@@ -78,6 +80,7 @@ impl Shard {
             stalls: Cell::new(0),
             next_trim: Cell::new(now + TRIM_EVERY_NS),
             stopping: Cell::new(false),
+            tide: RefCell::default(),
         }))
     }
 
@@ -343,6 +346,7 @@ impl Shard {
         inner.next_trim.set(inner.now.get() + TRIM_EVERY_NS);
         inner.bufs.trim(TRIM_KEEP);
         inner.io.borrow_mut().spare.trim(TRIM_KEEP);
+        inner.tide.borrow_mut().look(inner.tasks.len());
     }
 }
 

@@ -62,7 +62,9 @@ impl Binder {
         Binder {
             dtab,
             limit: limit.max(1),
-            routes: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed))),
+            routes: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
+                seed,
+            ))),
             misses: Cell::new(0),
         }
     }

@@ -123,17 +123,14 @@ pub struct Clients {
 
 impl Clients {
     #[must_use]
-    pub fn new(
-        shard: &Shard,
-        config: resolved::Client,
-        resolver: Resolver,
-        seed: u64,
-    ) -> Clients {
+    pub fn new(shard: &Shard, config: resolved::Client, resolver: Resolver, seed: u64) -> Clients {
         Clients {
             shard: shard.clone(),
             config,
             resolver,
-            by_id: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(seed))),
+            by_id: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
+                seed,
+            ))),
         }
     }
 

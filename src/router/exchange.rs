@@ -292,7 +292,7 @@ impl Walk<'_, '_> {
             response: self.response,
             may_upgrade: self.head.upgrade().is_some(),
             is_connect: self.head.method == Method::Connect,
-            draining: router.draining.get(),
+            draining: &router.draining,
             sent_all,
             in_body: false,
             received: 0,

@@ -184,6 +184,7 @@ impl Router {
     }
 
     fn trim(&self) {
+        self.futures.trim(HEADS_TRIMMED);
         let mut spare = self.spare.borrow_mut();
         spare.truncate(HEADS_TRIMMED);
         spare.shrink_to(HEADS_TRIMMED);

@@ -5,6 +5,7 @@
 //! of any size costs bounded memory, in both directions. A response may begin, and end, before the
 //! request's body does.
 
+use std::cell::Cell;
 use std::task::Poll;
 
 use crate::engine::{Shard, Splice, SpliceError};
@@ -46,7 +47,7 @@ pub struct Pump<'p, 'c> {
     /// The client asked for another protocol.
     pub may_upgrade: bool,
     pub is_connect: bool,
-    pub draining: bool,
+    pub draining: &'p Cell<bool>,
     pub sent_all: bool,
     pub in_body: bool,
     /// Bytes of the response's body that passed through here.
@@ -159,7 +160,7 @@ impl Pump<'_, '_> {
             Poll::Pending => (None, false, false),
         };
         self.received += data.as_ref().map_or(0, |data| data.len() as u64);
-        let draining = self.draining;
+        let draining = self.draining.get();
         self.request
             .send_head(self.shard, self.response, draining, data);
         if ended || self.upstream.is_received() {
