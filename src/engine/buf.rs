@@ -129,6 +129,7 @@ impl BufPool {
         assert_eq!(meta.refs.get(), 0, "a buffer was given out twice");
         assert!(len <= self.capacity());
         meta.refs.set(1);
+        meta.touched.set(true);
         Buf {
             pool: Rc::clone(self),
             id,
@@ -158,14 +159,21 @@ impl BufPool {
         let free = self.free.borrow();
         let cold = free.len().saturating_sub(keep);
         for id in &free[..cold] {
-            let meta = &self.meta[*id as usize];
-            if meta.touched.replace(false) {
-                // SAFETY: the buffer is free: no handle, no driver and so no kernel op refers to
-                // it, and its range lies within the mapping. It reads as zeroes afterwards.
-                unsafe {
-                    let start = self.base.as_ptr().add(*id as usize * self.size as usize);
-                    libc::madvise(start.cast(), self.size as usize, libc::MADV_DONTNEED);
-                }
+            self.cool(*id);
+        }
+    }
+
+    /// Returns the pages of a buffer that was touched. It is free, or a driver's own and empty:
+    /// it reads as zeroes afterwards.
+    pub(super) fn cool(&self, id: u16) {
+        let meta = &self.meta[id as usize];
+        assert_eq!(meta.refs.get(), 0, "pages of a buffer in use");
+        if meta.touched.replace(false) {
+            // SAFETY: no handle refers to the buffer, no receive has put bytes into it that are
+            // still to be read, and its range lies within the mapping.
+            unsafe {
+                let start = self.base.as_ptr().add(id as usize * self.size as usize);
+                libc::madvise(start.cast(), self.size as usize, libc::MADV_DONTNEED);
             }
         }
     }

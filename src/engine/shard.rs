@@ -345,7 +345,11 @@ impl Shard {
         }
         inner.next_trim.set(inner.now.get() + TRIM_EVERY_NS);
         inner.bufs.trim(TRIM_KEEP);
-        inner.io.borrow_mut().spare.trim(TRIM_KEEP);
+        {
+            let mut io = inner.io.borrow_mut();
+            io.driver.trim(&inner.bufs);
+            io.spare.trim(TRIM_KEEP);
+        }
         inner.tide.borrow_mut().look(inner.tasks.len());
     }
 }

@@ -101,6 +101,21 @@ impl BufferRing {
         tail.store(self.tail, Ordering::Release);
     }
 
+    /// After a burst: posts fewer from now on, and returns the pages of those that are posted. The
+    /// kernel must have nothing filled that was not reaped.
+    pub(super) fn trim(&mut self, pool: &BufPool) {
+        if self.target <= POSTED_AT_FIRST {
+            return;
+        }
+        self.target = (self.target / 2).max(POSTED_AT_FIRST);
+        for back in 1..=self.posted {
+            let index = self.tail.wrapping_sub(back) & (self.count - 1);
+            // SAFETY: `index` is within the ring, and the entry was written when it was posted.
+            let id = unsafe { (*self.entries.as_ptr().add(index as usize)).bid() };
+            pool.cool(id);
+        }
+    }
+
     /// Takes the ring back from the kernel and frees it. Posted buffers are the pool's again when
     /// the pool is dropped.
     pub(super) fn unregister(&mut self, submitter: &Submitter<'_>) {

@@ -237,6 +237,14 @@ impl Driver {
         each!(self, d => d.turn(wait, bufs, out))
     }
 
+    /// Returns memory that a burst left behind. Called now and then, between turns.
+    pub fn trim(&mut self, bufs: &BufPool) {
+        match self {
+            Driver::Uring(uring) => uring.trim(bufs),
+            Driver::Epoll(_) | Driver::Sim(_) => {}
+        }
+    }
+
     #[must_use]
     pub fn counters(&self) -> DriverCounters {
         each!(self, d => d.counters())

@@ -309,6 +309,14 @@ impl Uring {
         Ok(())
     }
 
+    /// Returns what a burst left behind.
+    pub fn trim(&mut self, bufs: &BufPool) {
+        self.cq.sync();
+        if self.cq.is_empty() {
+            self.buffers.trim(bufs);
+        }
+    }
+
     fn reap(&mut self, entry: &cqueue::Entry, bufs: &BufPool, out: &mut Vec<Completion>) {
         let data = entry.user_data();
         if data == IGNORED {
