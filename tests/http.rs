@@ -76,7 +76,9 @@ fn bodies_with_a_length(driver: Driver) {
             writer.write_all(post_head(sent.len()).as_bytes()).unwrap();
             writer.write_all(&sent).unwrap();
         });
-        let response = client.response();
+        let response = client.response_to("POST");
+        let seen = backend.requests().len();
+        let response = response.unwrap_or_else(|e| panic!("{size}: {e}; {seen} requests seen"));
         sending.join().unwrap();
         assert_eq!(response.status, 200, "{size} {response:?}");
         assert_same(&response.body, &body, "response");
