@@ -37,8 +37,9 @@ both_drivers!(
     connections_are_reused,
 );
 
-const SIZES: [usize; 9] = [
-    0, 1, 4096, 16_383, 16_384, 16_385, 65_536, 100_000, 5_000_000,
+/// Around a receive buffer's size, and exactly at the bytes that may wait between the two sides.
+const SIZES: [usize; 12] = [
+    0, 1, 4096, 16_383, 16_384, 16_385, 65_536, 100_000, 262_144, 262_145, 524_288, 5_000_000,
 ];
 
 fn echo(driver: Driver) -> (Backend, Proxy) {
