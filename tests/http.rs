@@ -37,8 +37,9 @@ both_drivers!(
     connections_are_reused,
 );
 
-const SIZES: [usize; 9] = [
-    0, 1, 4096, 16_383, 16_384, 16_385, 65_536, 100_000, 5_000_000,
+/// Around a receive buffer's size, and exactly at the bytes that may wait between the two sides.
+const SIZES: [usize; 12] = [
+    0, 1, 4096, 16_383, 16_384, 16_385, 65_536, 100_000, 262_144, 262_145, 524_288, 5_000_000,
 ];
 
 fn echo(driver: Driver) -> (Backend, Proxy) {
@@ -76,7 +77,9 @@ fn bodies_with_a_length(driver: Driver) {
             writer.write_all(post_head(sent.len()).as_bytes()).unwrap();
             writer.write_all(&sent).unwrap();
         });
-        let response = client.response();
+        let response = client.response_to("POST");
+        let seen = backend.requests().len();
+        let response = response.unwrap_or_else(|e| panic!("{size}: {e}; {seen} requests seen"));
         sending.join().unwrap();
         assert_eq!(response.status, 200, "{size} {response:?}");
         assert_same(&response.body, &body, "response");
