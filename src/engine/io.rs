@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 use super::buf::{Buf, BufPool, NO_BUF};
 use super::driver::{Completion, Driver, Fd};
+#[cfg(feature = "planted-bugs")]
+use super::planted::{Bug, planted};
 use super::slab::{Key, Slab};
 use super::task::Tasks;
 use super::tx::{Segment, TxJob};
@@ -325,6 +327,10 @@ impl Io {
         sock.send_op = op;
         if let Some(job) = self.ops.get_mut(op).and_then(|op| op.job.as_mut()) {
             self.driver.send(op, sock.fd, job);
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::BufferFreedEarly) {
+                job.free_early();
+            }
         }
     }
 
@@ -365,6 +371,11 @@ impl Io {
             return;
         };
         if sock.orphan && sock.recv_op.is_none() && sock.send_op.is_none() {
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::DescriptorLeaked) {
+                self.socks.remove(key);
+                return;
+            }
             self.driver.close(sock.fd);
             self.socks.remove(key);
         }
@@ -378,6 +389,10 @@ impl Io {
         for key in std::mem::take(&mut self.starved) {
             if let Some(sock) = self.socks.get_mut(key) {
                 sock.starved = false;
+                #[cfg(feature = "planted-bugs")]
+                if planted(Bug::StarvedForgotten) {
+                    sock.interest = 0;
+                }
                 // The reader, if there is one, arms the receive when it looks.
                 wake(sock, tasks, READ);
             }
@@ -483,6 +498,12 @@ impl Io {
                 self.spare.recycle_job(next);
             }
         }
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::WakeLost) {
+            sock.interest &= !WRITE;
+        }
+        #[cfg(feature = "planted-bugs")]
+        let failed = failed || planted(Bug::ShortSendForgotten);
         wake(sock, tasks, WRITE);
         if failed || job.left() == 0 {
             let next = sock.next_job.take();

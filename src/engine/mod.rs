@@ -8,6 +8,8 @@ pub mod buf;
 pub mod driver;
 mod io;
 pub mod mailbox;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod pooled;
 pub mod shard;
 pub mod slab;

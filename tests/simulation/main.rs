@@ -56,14 +56,21 @@ struct Run {
 /// Runs one seed on a thread whose panics are collected.
 fn run(seed: u64, verbose: bool) -> Run {
     PANICS.with_borrow_mut(Vec::clear);
-    let world = World::new(Plan::new(seed), verbose);
+    let mut world = World::new(Plan::new(seed), verbose);
     let (net, ledger) = (world.net.clone(), Rc::clone(&world.ledger));
     let played = catch_unwind(AssertUnwindSafe(|| world.play()));
-    let mut report = played.unwrap_or_else(|_| Report {
-        hash: 0,
-        tally: [0; 4],
-        violations: ledger.violations(),
-    });
+    let mut report = match played {
+        Ok(report) => report,
+        Err(_) => {
+            // A world that broke is left as it is: its destructors would only break again.
+            std::mem::forget(world);
+            Report {
+                hash: 0,
+                tally: [0; 4],
+                violations: ledger.violations(),
+            }
+        }
+    };
     let panics = PANICS.with_borrow_mut(std::mem::take);
     report.violations.extend(panics.into_iter().map(|text| format!("panic: {text}")));
     Run {

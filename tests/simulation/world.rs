@@ -423,7 +423,7 @@ impl World {
     }
 
     /// Plays the seed from beginning to end.
-    pub fn play(mut self) -> Report {
+    pub fn play(&mut self) -> Report {
         for _ in 0..self.plan.clients {
             let script = self.script();
             self.spawn_client(script);
