@@ -7,7 +7,7 @@
 //! flight comes to its end, and whoever asks properly then is served; the engine keeps the rules of
 //! its drivers; nothing panics.
 //!
-//! `SIM_SEEDS` says how many seeds (default 2,000) and `SIM_FIRST` where they begin;
+//! `SIM_SEEDS` says how many seeds (default 8,000) and `SIM_FIRST` where they begin;
 //! `SIM_SEED=<n> cargo test --test simulation -- --nocapture` replays one and tells its story.
 
 mod backend;
@@ -117,7 +117,7 @@ fn every_seed_keeps_the_promises() {
         return;
     }
     let first = number("SIM_FIRST").unwrap_or(0);
-    let count = number("SIM_SEEDS").unwrap_or(2000);
+    let count = number("SIM_SEEDS").unwrap_or(8000);
     let next = AtomicU64::new(first);
     let failing: Mutex<Vec<(u64, Vec<String>)>> = Mutex::new(Vec::new());
     let tally: [AtomicU64; 4] = Default::default();
