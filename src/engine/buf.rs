@@ -27,6 +27,8 @@ struct Meta {
     len: Cell<u32>,
     next: Cell<u16>,
     touched: Cell<bool>,
+    #[cfg(feature = "planted-bugs")]
+    freed_early: Cell<bool>,
 }
 
 /// The receive buffers of one shard.
@@ -69,6 +71,8 @@ impl BufPool {
                 len: Cell::new(0),
                 next: Cell::new(NO_BUF),
                 touched: Cell::new(false),
+                #[cfg(feature = "planted-bugs")]
+                freed_early: Cell::new(false),
             })
             .collect();
         Ok(Rc::new(BufPool {
@@ -272,6 +276,16 @@ impl Buf {
     }
 }
 
+#[cfg(feature = "planted-bugs")]
+impl Buf {
+    /// Gives the buffer back while this handle is still in use.
+    pub(super) fn free_early(&self) {
+        if !self.pool.meta[self.id as usize].freed_early.replace(true) {
+            self.pool.free.borrow_mut().push(self.id);
+        }
+    }
+}
+
 impl std::ops::Deref for Buf {
     type Target = [u8];
 
@@ -296,6 +310,10 @@ impl Drop for Buf {
         let refs = meta.refs.get();
         debug_assert!(refs > 0);
         meta.refs.set(refs - 1);
+        #[cfg(feature = "planted-bugs")]
+        if refs == 1 && meta.freed_early.replace(false) {
+            return;
+        }
         if refs == 1 {
             self.pool.free.borrow_mut().push(self.id);
         }

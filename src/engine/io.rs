@@ -19,6 +19,8 @@ use std::rc::Rc;
 
 use super::buf::{Buf, BufPool, NO_BUF};
 use super::driver::{Driver, Fd};
+#[cfg(feature = "planted-bugs")]
+use super::planted::{Bug, planted};
 use super::slab::{Key, Slab};
 use super::task::Tasks;
 use super::tx::{Segment, TxJob};
@@ -301,6 +303,10 @@ impl Io {
         sock.send_op = op;
         if let Some(job) = self.ops.get_mut(op).and_then(|op| op.job.as_mut()) {
             self.driver.send(op, sock.fd, job);
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::BufferFreedEarly) {
+                job.free_early();
+            }
         }
     }
 
@@ -342,6 +348,11 @@ impl Io {
         };
         let idle = sock.recv_op.is_none() && sock.send_op.is_none() && sock.ready_op.is_none();
         if sock.orphan && idle {
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::DescriptorLeaked) {
+                self.socks.remove(key);
+                return;
+            }
             self.driver.close(sock.fd);
             self.socks.remove(key);
         }
@@ -355,6 +366,10 @@ impl Io {
         for key in std::mem::take(&mut self.starved) {
             if let Some(sock) = self.socks.get_mut(key) {
                 sock.starved = false;
+                #[cfg(feature = "planted-bugs")]
+                if planted(Bug::StarvedForgotten) {
+                    sock.interest = 0;
+                }
                 // The reader, if there is one, arms the receive when it looks.
                 wake(sock, tasks, READ);
             }

@@ -9,6 +9,8 @@ pub mod driver;
 mod heap;
 mod io;
 pub mod mailbox;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod pooled;
 pub mod shard;
 pub mod slab;

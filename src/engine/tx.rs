@@ -81,6 +81,15 @@ impl TxJob {
         self.segments.push_back(segment);
     }
 
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn free_early(&self) {
+        for segment in &self.segments {
+            if let Segment::Buf(buf) = segment {
+                buf.free_early();
+            }
+        }
+    }
+
     /// Bytes left to send.
     #[must_use]
     pub fn left(&self) -> usize {

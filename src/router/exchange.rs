@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use crate::balance::Endpoint;
 use crate::config::resolved::Server;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Timer};
 use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
 
@@ -63,6 +65,10 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::CountLeaked) {
+            return;
+        }
         self.0.end();
     }
 }
@@ -117,6 +123,8 @@ impl Walk<'_, '_> {
             Retry::Never => false,
             // The same replica would refuse again.
             Retry::Always => replicas > 1,
+            #[cfg(feature = "planted-bugs")]
+            Retry::IfReused if planted(Bug::RepeatedUnsafely) => true,
             Retry::IfReused => self.head.method.is_idempotent(),
         }
     }
@@ -230,6 +238,14 @@ impl Walk<'_, '_> {
                 Ended::Outcome(Outcome::Tunnelled)
             }
             Stop::Refused(refusal) => Ended::Failed(refusal),
+            #[cfg(feature = "planted-bugs")]
+            Stop::ClientGone if planted(Bug::PooledEarly) => {
+                if let Some(connection) = upstream.into_idle() {
+                    let reaper = router.reaper.get();
+                    client.pool.put(endpoint.addr, connection, now, reaper);
+                }
+                Ended::Outcome(Outcome::ClientGone)
+            }
             Stop::ClientGone => Ended::Outcome(Outcome::ClientGone),
             Stop::Truncated => Ended::Outcome(Outcome::Truncated),
         }

@@ -8,6 +8,8 @@
 use std::cell::Cell;
 use std::task::Poll;
 
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::h1::Limits;
 use crate::http::{BodyLength, ResponseHead};
@@ -244,6 +246,10 @@ impl Pump<'_, '_> {
                     }
                 }
                 Poll::Ready(Ok(BodyEvent::End)) => return Poll::Ready(self.end_response()),
+                #[cfg(feature = "planted-bugs")]
+                Poll::Ready(Err(_)) if planted(Bug::CutLooksWhole) => {
+                    return Poll::Ready(self.end_response());
+                }
                 Poll::Ready(Err(_)) => return Poll::Ready(Stop::Truncated),
             }
         }

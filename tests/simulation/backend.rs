@@ -22,6 +22,12 @@ pub struct Manners {
     pub mishaps: Cell<u64>,
     /// They close idle connections when they like, and after responses without notice.
     pub closes: Cell<bool>,
+    /// Percent of responses that begin before the request's body was read.
+    pub early: u64,
+    /// Percent of responses that their connection's end delimits.
+    pub until_close: u64,
+    /// Percent of responses that come in pieces.
+    pub slow: u64,
     /// Most milliseconds before a response.
     pub think_ms: u64,
 }
@@ -219,11 +225,11 @@ impl Backend {
     /// One request and its response; false when the connection is over.
     async fn exchange(&mut self, mut request: Request) -> bool {
         let mishap = self.mishap();
-        let early = self.rng.percent(10);
+        let early = self.rng.percent(self.manners.early);
         let frame = match self.rng.next() % 10 {
-            0..5 => Frame::Length,
-            5..8 => Frame::Chunked,
-            _ => Frame::Close,
+            _ if self.rng.percent(self.manners.until_close) => Frame::Close,
+            0..6 => Frame::Length,
+            _ => Frame::Chunked,
         };
         let frame = if mishap == Mishap::BadChunk {
             Frame::Chunked
@@ -342,7 +348,7 @@ impl Backend {
                 }
             }
         }
-        let slow = self.rng.percent(10);
+        let slow = self.rng.percent(self.manners.slow);
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
             let most = match slow {

@@ -208,10 +208,14 @@ impl World {
         let peer_driver = driver.id();
         let pool = BufPool::new(4096, 8192).expect("address space");
         let peer = Shard::new(100, Driver::Sim(Box::new(driver)), pool);
+        let mut mild = Rng::new(plan.seed ^ 0x1234);
         let manners = Rc::new(Manners {
             seed: plan.seed,
             mishaps: Cell::new(plan.mishaps),
             closes: Cell::new(!plan.calm),
+            early: mild.pick(&[10, 10, 60]),
+            until_close: mild.pick(&[5, 20, 80]),
+            slow: mild.pick(&[10, 10, 60]),
             think_ms: if plan.seed % 3 == 0 { 300 } else { 5 },
         });
         let mut world = World {
@@ -470,7 +474,7 @@ impl World {
     }
 
     /// Plays the seed from beginning to end.
-    pub fn play(mut self) -> Report {
+    pub fn play(&mut self) -> Report {
         for _ in 0..self.plan.clients {
             let script = self.script();
             self.spawn_client(script);
@@ -498,8 +502,13 @@ impl World {
             self.ledger
                 .violation("the test's own task panicked".to_owned());
         }
+        let hash = self.net.trace_hash();
+        // Tasks hold their shard: only ended ones let go of the memory.
+        self.stop();
+        self.peer.stop();
+        self.peer.run().expect("the simulation never fails");
         Report {
-            hash: self.net.trace_hash(),
+            hash,
             tally: self.ledger.tally(),
             violations: self.ledger.violations(),
         }
@@ -511,7 +520,7 @@ impl World {
         let stop = start + self.plan.fault_time;
         let mut acts: Vec<(u64, u64)> = Vec::new();
         if !self.plan.calm && self.rng.percent(40) {
-            for _ in 0..self.rng.between(1, 5) {
+            for _ in 0..self.rng.between(1, 9) {
                 acts.push((
                     start + self.rng.between(1, self.plan.fault_time),
                     self.rng.next() % 5,

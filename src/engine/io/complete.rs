@@ -4,6 +4,8 @@
 use super::{CREDIT, Connect, Io, Kind, READ, WRITE, wake};
 use crate::engine::buf::NO_BUF;
 use crate::engine::driver::{Completion, Fd};
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::slab::Key;
 use crate::engine::task::Tasks;
 use crate::engine::tx::TxJob;
@@ -112,6 +114,12 @@ impl Io {
                 self.spare.recycle_job(next);
             }
         }
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::WakeLost) {
+            sock.interest &= !WRITE;
+        }
+        #[cfg(feature = "planted-bugs")]
+        let failed = failed || planted(Bug::ShortSendForgotten);
         wake(sock, tasks, WRITE);
         if failed || job.left() == 0 {
             let next = sock.next_job.take();

@@ -236,6 +236,10 @@ impl<'a> Request<'a> {
             self.keep_alive,
             self.method == Method::Head,
         );
+        #[cfg(feature = "planted-bugs")]
+        if crate::engine::planted::planted(crate::engine::planted::Bug::AnsweredTwice) {
+            bytes.extend_from_within(..);
+        }
         self.connection.wire.socket.write(Segment::Owned(bytes));
         self.responded = true;
     }

@@ -226,6 +226,9 @@ impl Exchange {
             && self.keep_alive
             && self.connection.wire.is_quiet()
             && self.socket().unsent() == 0;
+        #[cfg(feature = "planted-bugs")]
+        let clean =
+            clean || crate::engine::planted::planted(crate::engine::planted::Bug::PooledEarly);
         clean.then_some(self.connection)
     }
 

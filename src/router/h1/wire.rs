@@ -4,6 +4,8 @@
 use std::io;
 use std::task::Poll;
 
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{Buf, Segment, Shard, Socket};
 use crate::http::h1::{self, BodyDecoder, BodyError, Step};
 use crate::http::{BodyLength, Fields};
@@ -50,6 +52,10 @@ impl Wire {
 
     /// Keeps what is left of a buffer for later.
     pub fn put_back(&mut self, buf: Buf) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::BufferLeaked) && buf.is_empty() {
+            return std::mem::forget(buf);
+        }
         if !buf.is_empty() {
             self.unread = Some(buf);
         }
@@ -155,6 +161,10 @@ impl BodyWriter {
         let BodyWriter::Chunked { first } = *self else {
             return;
         };
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::EndLost) {
+            return;
+        }
         if let Some(trailers) = trailers.filter(|trailers| !trailers.is_empty()) {
             let mut vector = shard.vector();
             h1::write_trailers_end(&mut vector, !first, trailers);

@@ -1,0 +1,68 @@
+//! Bugs on purpose, for the tests of the tests.
+//!
+//! A simulation that never fails proves nothing until it is shown to fail. Each [`Bug`] stands at
+//! one place of the engine or the router behind `cfg(feature = "planted-bugs")`; a thread switches
+//! one on, and `tests/simulation` must catch it.
+
+use std::cell::Cell;
+
+/// A planted bug, and what it breaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bug {
+    /// A refusal is written twice: two outcomes.
+    AnsweredTwice,
+    /// The end of a chunked response is not written: no outcome.
+    EndLost,
+    /// A response that broke off ends as if it were complete.
+    CutLooksWhole,
+    /// A connection goes back to the pool though its response is still to come.
+    PooledEarly,
+    /// A request that may not be repeated is.
+    RepeatedUnsafely,
+    /// An empty buffer is forgotten.
+    BufferLeaked,
+    /// The buffer of a send is free before the send has ended.
+    BufferFreedEarly,
+    /// What a short send left over is dropped.
+    ShortSendForgotten,
+    /// A sender that waits for room is not woken.
+    WakeLost,
+    /// Receives that found no buffer do not try again.
+    StarvedForgotten,
+    /// A request on its way is not taken from its endpoint's count.
+    CountLeaked,
+    /// An accepted connection's descriptor is never closed.
+    DescriptorLeaked,
+}
+
+impl Bug {
+    pub const ALL: [Bug; 12] = [
+        Bug::AnsweredTwice,
+        Bug::EndLost,
+        Bug::CutLooksWhole,
+        Bug::PooledEarly,
+        Bug::RepeatedUnsafely,
+        Bug::BufferLeaked,
+        Bug::BufferFreedEarly,
+        Bug::ShortSendForgotten,
+        Bug::WakeLost,
+        Bug::StarvedForgotten,
+        Bug::CountLeaked,
+        Bug::DescriptorLeaked,
+    ];
+}
+
+thread_local! {
+    static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+}
+
+/// Switches one bug on in this thread, or all off.
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this bug is on.
+#[must_use]
+pub fn planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
