@@ -14,6 +14,8 @@ mod backend;
 mod chance;
 mod client;
 mod ledger;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod wire;
 mod world;
 
