@@ -205,6 +205,6 @@ mod tests {
         };
         // SAFETY: the job was not touched since `view`.
         let header = unsafe { &*header };
-        assert_eq!(header.msg_iovlen as usize, SEGMENTS);
+        assert_eq!(header.msg_iovlen, SEGMENTS);
     }
 }
