@@ -52,6 +52,8 @@ pub struct Plan {
     max_connections: usize,
     /// The resolver fails, is slow, and changes its mind.
     flapping: bool,
+    /// Large bodies and slow readers.
+    large: bool,
     fault_time: u64,
     ending: Ending,
 }
@@ -91,6 +93,7 @@ impl Plan {
             identifier: rng.next() % 5,
             max_connections: if !calm && rng.percent(10) { 3 } else { 1000 },
             flapping: !calm && rng.percent(40),
+            large: rng.percent(15),
             fault_time,
             ending,
         }
@@ -214,8 +217,10 @@ impl World {
             slow: mild.pick(&[10, 10, 60]),
             think_ms: if plan.seed % 3 == 0 { 300 } else { 5 },
         });
+        let mut rng = Rng::new(plan.seed ^ 0xABCD);
+        rng.large = plan.large;
         let mut world = World {
-            rng: Rng::new(plan.seed ^ 0xABCD),
+            rng,
             plan,
             net,
             ledger,
@@ -420,7 +425,7 @@ impl World {
             start: now + self.rng.between(0, self.plan.fault_time / 2),
             items,
             pipelined: self.rng.percent(30),
-            read_pause: if self.rng.percent(15) { self.rng.between(1, 30) * MILLI } else { 0 },
+            read_pause: if self.rng.percent(if self.plan.large { 60 } else { 15 }) { self.rng.between(1, 30) * MILLI } else { 0 },
             leave,
             stays: !calm && self.rng.percent(20),
         }
