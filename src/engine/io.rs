@@ -452,6 +452,9 @@ impl Io {
             sock.recv_op = Key::NONE;
             sock.pausing = false;
             match completion.result {
+                // A reset is told once. If a send heard of it, the receive sees a mere end, which
+                // must not pass for the end of a body that lasts until the close.
+                0 if sock.tx_error == libc::ECONNRESET => sock.rx_error = libc::ECONNRESET,
                 0 => sock.eof = true,
                 n if n > 0 => {}
                 error if error == -libc::ENOBUFS => {
