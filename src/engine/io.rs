@@ -86,6 +86,7 @@ pub(super) struct ListenerState {
     pub(super) accepted: VecDeque<Fd>,
     pub(super) error: i32,
     pub(super) task: Key,
+    paused: bool,
     orphan: bool,
 }
 
@@ -199,6 +200,7 @@ impl Io {
             accepted: VecDeque::new(),
             error: 0,
             task: Key::NONE,
+            paused: false,
             orphan: false,
         });
         self.resume_accept(key);
@@ -209,6 +211,7 @@ impl Io {
         let Some(listener) = self.listeners.get_mut(key) else {
             return;
         };
+        listener.paused = false;
         if listener.op.is_none() && !listener.orphan {
             listener.op = self.ops.insert(Op {
                 kind: Kind::Accept,
@@ -221,10 +224,11 @@ impl Io {
 
     /// Stops accepting for now; what was accepted already stays queued.
     pub(super) fn pause_accept(&mut self, key: Key) {
-        if let Some(listener) = self.listeners.get_mut(key)
-            && !listener.op.is_none()
-        {
-            self.driver.cancel(listener.op);
+        if let Some(listener) = self.listeners.get_mut(key) {
+            listener.paused = true;
+            if !listener.op.is_none() {
+                self.driver.cancel(listener.op);
+            }
         }
     }
 
@@ -555,10 +559,14 @@ impl Io {
         if !completion.more {
             listener.op = Key::NONE;
         }
+        // Resumed before the pause's cancel had come to its end.
+        let resumed = completion.result == -libc::ECANCELED && !listener.paused;
         tasks.wake(listener.task);
         if listener.orphan && listener.op.is_none() {
             self.driver.close(listener.fd);
             self.listeners.remove(key);
+        } else if resumed {
+            self.resume_accept(key);
         }
     }
 }

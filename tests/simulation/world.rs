@@ -91,7 +91,7 @@ impl Plan {
             mishaps: if calm { 0 } else { rng.pick(&[0, 5, 30]) },
             clients: rng.between(2, 12) as usize,
             identifier: rng.next() % 5,
-            max_connections: if !calm && rng.percent(10) { 3 } else { 1000 },
+            max_connections: if !calm && rng.percent(20) { 3 } else { 1000 },
             flapping: !calm && rng.percent(40),
             large: rng.percent(15),
             fault_time,
@@ -141,9 +141,9 @@ impl Plan {
     /svc/none => ! ;
 ",
             binding = if self.calm { 10_000 } else { 800 },
-            paths = if self.seed % 7 == 0 { 2 } else { 100 },
+            paths = if self.seed.is_multiple_of(7) { 2 } else { 100 },
             connect = if self.calm { 10_000 } else { 400 },
-            max_idle = if self.seed % 5 == 0 { 1 } else { 16 },
+            max_idle = if self.seed.is_multiple_of(5) { 1 } else { 16 },
             total = short * 2,
         )
     }
@@ -215,7 +215,7 @@ impl World {
             early: mild.pick(&[10, 10, 60]),
             until_close: mild.pick(&[5, 20, 80]),
             slow: mild.pick(&[10, 10, 60]),
-            think_ms: if plan.seed % 3 == 0 { 300 } else { 5 },
+            think_ms: if plan.seed.is_multiple_of(3) { 300 } else { 5 },
         });
         let mut rng = Rng::new(plan.seed ^ 0xABCD);
         rng.large = plan.large;
