@@ -332,8 +332,8 @@ impl Io {
         if let Some(job) = self.ops.get_mut(op).and_then(|op| op.job.as_mut()) {
             self.driver.send(op, sock.fd, job);
             #[cfg(feature = "planted-bugs")]
-            if planted(Bug::BufferFreedEarly) {
-                job.free_early();
+            if planted(Bug::BufferReused) {
+                job.overwrite();
             }
         }
     }

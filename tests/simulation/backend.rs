@@ -67,7 +67,13 @@ pub async fn listen(shard: Shard, listener: Listener, ledger: Rc<Ledger>, manner
         };
         count += 1;
         let seed = mix(manners.seed ^ mix(u64::from(listener.addr().port()) << 32 | count));
-        shard.spawn(serve(shard.clone(), fd, Rc::clone(&ledger), Rc::clone(&manners), seed));
+        shard.spawn(serve(
+            shard.clone(),
+            fd,
+            Rc::clone(&ledger),
+            Rc::clone(&manners),
+            seed,
+        ));
     }
 }
 
@@ -134,17 +140,20 @@ impl Backend {
         let mut words = head.start.split(' ');
         let (method, target) = (words.next()?, words.next().unwrap_or_default());
         let Some(id) = head.number("x-id") else {
-            self.ledger.violation(format!("a backend got a head without id: {head:?}"));
+            self.ledger
+                .violation(format!("a backend got a head without id: {head:?}"));
             return None;
         };
         if !target.ends_with(&format!("/r/{id}")) {
-            self.ledger.violation(format!("request {id} arrived for {target}"));
+            self.ledger
+                .violation(format!("request {id} arrived for {target}"));
         }
         let index = self.ledger.arrive(id, method, reused)?;
         let framing = match head.framing(Framing::Length(0)) {
             Ok(framing) => framing,
             Err(wrong) => {
-                self.ledger.violation(format!("request {id} arrived with {wrong}"));
+                self.ledger
+                    .violation(format!("request {id} arrived with {wrong}"));
                 return None;
             }
         };
@@ -178,7 +187,8 @@ impl Backend {
                     _ => return false,
                 },
                 Err(wrong) => {
-                    self.ledger.violation(format!("request {}: {wrong}", request.id));
+                    self.ledger
+                        .violation(format!("request {}: {wrong}", request.id));
                     return false;
                 }
             }
@@ -190,7 +200,8 @@ impl Backend {
                 request.id, request.got, asked.body_len
             ));
         }
-        self.ledger.arrival(request.id, request.index, |arrival| arrival.whole = true);
+        self.ledger
+            .arrival(request.id, request.index, |arrival| arrival.whole = true);
         true
     }
 
@@ -220,9 +231,14 @@ impl Backend {
             0..6 => Frame::Length,
             _ => Frame::Chunked,
         };
-        let frame = if mishap == Mishap::BadChunk { Frame::Chunked } else { frame };
+        let frame = if mishap == Mishap::BadChunk {
+            Frame::Chunked
+        } else {
+            frame
+        };
         let id = request.id;
-        self.ledger.tell(|| format!("request {id}: {frame:?} {mishap:?} early {early}"));
+        self.ledger
+            .tell(|| format!("request {id}: {frame:?} {mishap:?} early {early}"));
         let patience = self.conn.shard.now() + 30 * SECOND;
         if !early && !self.read_body(&mut request, patience).await {
             return false;
@@ -258,7 +274,11 @@ impl Backend {
             return self.stall().await;
         }
         if self.manners.closes.get() && self.rng.percent(10) {
-            let after = if self.rng.percent(50) { 0 } else { self.rng.between(0, 50) * MILLI };
+            let after = if self.rng.percent(50) {
+                0
+            } else {
+                self.rng.between(0, 50) * MILLI
+            };
             self.conn.sleep(after).await;
             return false;
         }
@@ -280,7 +300,9 @@ impl Backend {
         let mut bytes = Vec::new();
         if self.rng.percent(10) {
             let status = self.rng.pick(&[100, 102, 103]);
-            bytes.extend_from_slice(format!("HTTP/1.1 {status} Wait\r\nx-id: {id}\r\n\r\n").as_bytes());
+            bytes.extend_from_slice(
+                format!("HTTP/1.1 {status} Wait\r\nx-id: {id}\r\n\r\n").as_bytes(),
+            );
         }
         let mut head = format!("HTTP/1.1 {status} Yes\r\nx-id: {id}\r\n");
         let bodiless = request.is_head || matches!(status, 204 | 304);
@@ -321,7 +343,8 @@ impl Backend {
                 let cut = self.rng.between(1, bytes.len() as u64 - 1) as usize;
                 bytes.truncate(cut);
                 if frame == Frame::Close {
-                    self.ledger.arrival(id, request.index, |arrival| arrival.soft_cut = true);
+                    self.ledger
+                        .arrival(id, request.index, |arrival| arrival.soft_cut = true);
                 }
             }
         }

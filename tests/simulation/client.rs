@@ -92,7 +92,11 @@ pub fn item(
         18 => ("DELETE", false),
         _ => ("PURGE", false),
     };
-    let method = if style == Style::BadBody { "POST" } else { method };
+    let method = if style == Style::BadBody {
+        "POST"
+    } else {
+        method
+    };
     upload |= style == Style::BadBody;
     let mut body_len = if upload { rng.size() } else { 0 };
     let mut response_len = rng.size();
@@ -107,7 +111,11 @@ pub fn item(
     let id = ledger.ask(Asked {
         method,
         idempotent: !matches!(method, "POST" | "PURGE"),
-        body_len: if style == Style::BadBody { usize::MAX } else { body_len },
+        body_len: if style == Style::BadBody {
+            usize::MAX
+        } else {
+            body_len
+        },
         response_len,
         must_succeed: must_succeed && style != Style::BadBody,
         ..Asked::default()
@@ -175,9 +183,15 @@ fn malformed(rng: &mut Rng, ledger: &Ledger, service: &str, style: Style) -> Ite
         let whole = format!("GET /r/{id} HTTP/1.1\r\nHost: {service}\r\nx-id: {id}\r\n\r\n");
         whole.as_bytes()[..rng.between(1, whole.len() as u64 - 1) as usize].to_vec()
     } else if rng.percent(10) {
-        format!("GET / HTTP/1.1\r\nHost: a\r\nx-id: {id}\r\nx: {}\r\n\r\n", "y".repeat(20_000)).into_bytes()
+        format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nx-id: {id}\r\nx: {}\r\n\r\n",
+            "y".repeat(20_000)
+        )
+        .into_bytes()
     } else {
-        rng.pick(MALFORMED).replace("{id}", &id.to_string()).into_bytes()
+        rng.pick(MALFORMED)
+            .replace("{id}", &id.to_string())
+            .into_bytes()
     };
     Item {
         id,
@@ -195,10 +209,18 @@ fn cut(rng: &mut Rng, bytes: Vec<u8>, style: Style) -> VecDeque<(u64, Vec<u8>)> 
         pieces.extend(bytes.into_iter().map(|byte| (pause, vec![byte])));
         return pieces;
     }
-    let first = if rng.percent(30) { rng.between(0, 300) * MILLI } else { 0 };
+    let first = if rng.percent(30) {
+        rng.between(0, 300) * MILLI
+    } else {
+        0
+    };
     let mut rest = bytes.as_slice();
     while !rest.is_empty() {
-        let most = if rng.percent(70) { rest.len() } else { rng.between(1, rest.len() as u64) as usize };
+        let most = if rng.percent(70) {
+            rest.len()
+        } else {
+            rng.between(1, rest.len() as u64) as usize
+        };
         let (piece, after) = rest.split_at(most);
         let pause = match pieces.is_empty() {
             true => first,
@@ -213,7 +235,11 @@ fn cut(rng: &mut Rng, bytes: Vec<u8>, style: Style) -> VecDeque<(u64, Vec<u8>)> 
 /// A response being read.
 enum Reading {
     Head,
-    Body { head: Head, framing: Framing, got: usize },
+    Body {
+        head: Head,
+        framing: Framing,
+        got: usize,
+    },
 }
 
 struct Client {
@@ -274,7 +300,10 @@ pub async fn play(shard: Shard, ledger: Rc<Ledger>, script: Script) {
             return;
         }
         let may_ask = pipelined || client.open.is_empty();
-        if due.is_empty() && may_ask && sendable && !client.told_close
+        if due.is_empty()
+            && may_ask
+            && sendable
+            && !client.told_close
             && let Some(mut item) = waiting.pop_front()
         {
             due = std::mem::take(&mut item.pieces);
@@ -287,7 +316,8 @@ pub async fn play(shard: Shard, ledger: Rc<Ledger>, script: Script) {
             return;
         }
         let piece_due = !due.is_empty() && sendable && now >= piece_at;
-        if piece_due && client.conn.socket.unsent() <= 4096
+        if piece_due
+            && client.conn.socket.unsent() <= 4096
             && let Some((_, bytes)) = due.pop_front()
         {
             sent += bytes.len();
@@ -341,11 +371,19 @@ impl Client {
         let reading = matches!(self.reading, Reading::Body { .. });
         for (index, item) in self.open.drain(..).enumerate() {
             let cut = !self.told_close || (index == 0 && reading);
-            let outcome = if cut { outcome.clone() } else { Outcome::Unasked };
+            let outcome = if cut {
+                outcome.clone()
+            } else {
+                Outcome::Unasked
+            };
             self.ledger.end(item.id, outcome);
         }
         for item in waiting {
-            let outcome = if self.told_close { Outcome::Unasked } else { Outcome::Left };
+            let outcome = if self.told_close {
+                Outcome::Unasked
+            } else {
+                Outcome::Left
+            };
             self.ledger.end(item.id, outcome);
         }
     }
@@ -353,7 +391,8 @@ impl Client {
     fn expect_nothing(&self) {
         if !self.acc.is_empty() {
             let text = String::from_utf8_lossy(&self.acc[..self.acc.len().min(80)]).into_owned();
-            self.ledger.violation(format!("bytes that nobody asked for: {text:?}"));
+            self.ledger
+                .violation(format!("bytes that nobody asked for: {text:?}"));
         }
     }
 
@@ -397,9 +436,19 @@ impl Client {
     fn head(&mut self, head: Head) -> Result<(), String> {
         let item = &self.open[0];
         let id = item.id;
-        let status: u16 = match head.start.split(' ').nth(1).and_then(|text| text.parse().ok()) {
+        let status: u16 = match head
+            .start
+            .split(' ')
+            .nth(1)
+            .and_then(|text| text.parse().ok())
+        {
             Some(status) if head.start.starts_with("HTTP/1.1 ") => status,
-            _ => return Err(format!("request {id}: a response that begins {:?}", head.start)),
+            _ => {
+                return Err(format!(
+                    "request {id}: a response that begins {:?}",
+                    head.start
+                ));
+            }
         };
         if (100..200).contains(&status) {
             if item.http10 || status == 101 {
@@ -417,7 +466,10 @@ impl Client {
                 return Err(format!("request {id} is malformed and got a {status}"));
             }
             if head.number("x-id") != Some(id) {
-                return Err(format!("request {id} got the response to {:?}", head.get("x-id")));
+                return Err(format!(
+                    "request {id} got the response to {:?}",
+                    head.get("x-id")
+                ));
             }
         } else if status < 400 {
             return Err(format!("request {id}: the proxy itself says {status}"));
@@ -425,7 +477,9 @@ impl Client {
         let bodiless = item.is_head || matches!(status, 204 | 304);
         let framing = match head.framing(Framing::UntilClose)? {
             _ if bodiless => Framing::Length(0),
-            Framing::Chunk if item.http10 => return Err(format!("request {id}: chunks to HTTP/1.0")),
+            Framing::Chunk if item.http10 => {
+                return Err(format!("request {id}: chunks to HTTP/1.0"));
+            }
             Framing::UntilClose if !item.http10 => {
                 return Err(format!("request {id}: no framing for HTTP/1.1"));
             }
@@ -448,17 +502,21 @@ impl Client {
         let Some(item) = self.open.pop_front() else {
             return Ok(());
         };
-        let status: u16 = head.start[9..12].parse().map_err(|_| "a status".to_owned())?;
+        let status: u16 = head.start[9..12]
+            .parse()
+            .map_err(|_| "a status".to_owned())?;
         if let Some(reason) = head.get("l5d-err") {
             self.deaf = item.is_head && self.told_close;
-            self.ledger.end(item.id, Outcome::Refused(status, reason.to_owned()));
+            self.ledger
+                .end(item.id, Outcome::Refused(status, reason.to_owned()));
             return Ok(());
         }
         let asked = self.ledger.get(item.id).unwrap_or_default();
         let expected = if item.is_head { 0 } else { asked.response_len };
         let wanted = status_of_asked(&asked);
         if wanted != status && !matches!(wanted, 204 | 304) {
-            self.ledger.violation(format!("request {} got a {status} for a {wanted}", item.id));
+            self.ledger
+                .violation(format!("request {} got a {status} for a {wanted}", item.id));
         }
         // An end that no framing marks may come early: by the backend's will, or by HTTP/1.0's.
         let soft = !framed || asked.arrivals.iter().any(|arrival| arrival.soft_cut);

@@ -116,7 +116,11 @@ impl Ledger {
             } else if !asked.arrivals.is_empty() {
                 // The first may come to light after the second: it lay unread when its connection
                 // broke.
-                let new = asked.arrivals.iter().filter(|arrival| !arrival.reused).count();
+                let new = asked
+                    .arrivals
+                    .iter()
+                    .filter(|arrival| !arrival.reused)
+                    .count();
                 if !asked.idempotent {
                     wrong = Some("is not idempotent and arrived twice".to_owned());
                 } else if new + usize::from(!reused) > 1 {

@@ -37,7 +37,9 @@ fn a_listener_resumed_at_once_accepts_on() {
     proxy.spawn(async move {
         listener.pause();
         listener.resume();
-        let fd = poll_fn(|_| listener.poll_accept()).await.expect("a connection");
+        let fd = poll_fn(|_| listener.poll_accept())
+            .await
+            .expect("a connection");
         seen.set(true);
         drop(Socket::adopt(&proxy_shard, fd));
     });

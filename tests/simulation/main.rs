@@ -73,7 +73,9 @@ fn run(seed: u64, verbose: bool) -> Run {
         }
     };
     let panics = PANICS.with_borrow_mut(std::mem::take);
-    report.violations.extend(panics.into_iter().map(|text| format!("panic: {text}")));
+    report
+        .violations
+        .extend(panics.into_iter().map(|text| format!("panic: {text}")));
     Run {
         report,
         story: ledger.story.take(),
@@ -89,13 +91,16 @@ fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T 
 }
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().expect("a number"))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().expect("a number"))
 }
 
 /// Everything there is to say about a failing seed.
 fn tell(seed: u64) -> String {
     let run = run(seed, true);
-    let tail = |lines: &[String], most: usize| lines[lines.len().saturating_sub(most)..].join("\n  ");
+    let tail =
+        |lines: &[String], most: usize| lines[lines.len().saturating_sub(most)..].join("\n  ");
     format!(
         "seed {seed} fails:\n  {}\nits plan: {:?}\nits story:\n  {}\nthe end of its trace:\n  {}\n\
          replay: SIM_SEED={seed} cargo test --test simulation -- --nocapture\n",
@@ -137,7 +142,10 @@ fn every_seed_keeps_the_promises() {
                     sum.fetch_add(one, Ordering::Relaxed);
                 }
                 if !report.violations.is_empty() {
-                    failing.lock().expect("no panics here").push((seed, report.violations));
+                    failing
+                        .lock()
+                        .expect("no panics here")
+                        .push((seed, report.violations));
                 }
             };
             thread.spawn_scoped(scope, work).expect("a thread");

@@ -83,7 +83,11 @@ impl Plan {
         let counts: &[u16] = if calm { &[256] } else { &[16, 32, 64, 128] };
         Plan {
             seed,
-            faults: if calm || rng.percent(10) { Faults::none() } else { Faults::from_seed(seed) },
+            faults: if calm || rng.percent(10) {
+                Faults::none()
+            } else {
+                Faults::from_seed(seed)
+            },
             calm,
             shards: rng.between(1, 3) as usize,
             buffers: (rng.pick(counts), rng.pick(&[4096, 8192, 16384])),
@@ -289,7 +293,12 @@ impl World {
             };
             let listener = Listener::bind(&shard, proxy_addr(), options).expect("a free address");
             let accepting = shard.spawn(accept(Rc::clone(&router), 0, listener));
-            shard.spawn(read_mail(shard.clone(), Rc::clone(&router), accepting, inbox));
+            shard.spawn(read_mail(
+                shard.clone(),
+                Rc::clone(&router),
+                accepting,
+                inbox,
+            ));
             self.proxies.push(ProxyShard {
                 shard,
                 pool,
@@ -309,25 +318,34 @@ impl World {
             let registry = Rc::clone(&self.registry);
             let shard = self.peer.clone();
             let settled = Rc::clone(&self.settled);
-            let (backends, flapping, calm) = (self.plan.backends, self.plan.flapping, self.plan.calm);
+            let (backends, flapping, calm) =
+                (self.plan.backends, self.plan.flapping, self.plan.calm);
             self.peer.spawn(async move {
                 let inet = request.inet;
                 let delay = if flapping && !settled.get() { 1200 } else { 40 };
-                shard.sleep_until(shard.now() + rng.between(0, delay) * MILLI).await;
+                shard
+                    .sleep_until(shard.now() + rng.between(0, delay) * MILLI)
+                    .await;
                 while flapping && !settled.get() && rng.percent(80) {
                     let replicas = match rng.next() % 4 {
                         0 => Err("the resolver is down".to_owned()),
                         1 => Ok(Arc::new(ReplicaSet::default())),
-                        _ => Ok(registry.borrow_mut().resolve(&inet, backends, calm, &mut rng)),
+                        _ => Ok(registry
+                            .borrow_mut()
+                            .resolve(&inet, backends, calm, &mut rng)),
                     };
                     let answer = Resolved {
                         inet: inet.clone(),
                         replicas,
                     };
                     drop(mail.send(Mail::Resolved(answer)));
-                    shard.sleep_until(shard.now() + rng.between(1, 800) * MILLI).await;
+                    shard
+                        .sleep_until(shard.now() + rng.between(1, 800) * MILLI)
+                        .await;
                 }
-                let replicas = Ok(registry.borrow_mut().resolve(&inet, backends, true, &mut rng));
+                let replicas = Ok(registry
+                    .borrow_mut()
+                    .resolve(&inet, backends, true, &mut rng));
                 let mut mail_left = Mail::Resolved(Resolved { inet, replicas });
                 while let Err(back) = mail.send(mail_left) {
                     mail_left = back;
@@ -350,7 +368,8 @@ impl World {
                     None => &self.peer,
                     Some(index) => &self.proxies[index].shard,
                 };
-                progress |= shard.turn(false).expect("the simulation never fails") | shard.has_work();
+                progress |=
+                    shard.turn(false).expect("the simulation never fails") | shard.has_work();
             }
             self.answer_resolves();
             let ready = |driver| self.net.has_ready(driver);
@@ -358,7 +377,10 @@ impl World {
             progress |= self.proxies.iter().any(|proxy| ready(proxy.driver));
             if progress {
                 self.rounds += 1;
-                assert!(self.rounds < ROUNDS, "the world turns without its time moving");
+                assert!(
+                    self.rounds < ROUNDS,
+                    "the world turns without its time moving"
+                );
                 continue;
             }
             self.rounds = 0;
@@ -369,8 +391,15 @@ impl World {
             if now >= until {
                 return false;
             }
-            let timers = self.proxies.iter().map(|proxy| &proxy.shard).chain([&self.peer]);
-            let next = timers.filter_map(Shard::next_timer).chain(self.net.next_event()).min();
+            let timers = self
+                .proxies
+                .iter()
+                .map(|proxy| &proxy.shard)
+                .chain([&self.peer]);
+            let next = timers
+                .filter_map(Shard::next_timer)
+                .chain(self.net.next_event())
+                .min();
             let next = next.unwrap_or(until).clamp(now + 1, until.max(now + 1));
             self.net.advance_to(next);
             self.ledger.now.set(self.net.now());
@@ -404,13 +433,27 @@ impl World {
             86..95 => Style::Malformed,
             _ => Style::BadBody,
         };
-        let count = if style == Style::SlowWriter { 1 } else { self.rng.between(1, 6) };
+        let count = if style == Style::SlowWriter {
+            1
+        } else {
+            self.rng.between(1, 6)
+        };
         let mut items: Vec<Item> = Vec::new();
         for index in 0..count {
             let service = self.service();
             let last = index + 1 == count;
-            let style = if last || style == Style::SlowWriter { style } else { Style::Plain };
-            items.push(client::item(&mut self.rng, &self.ledger, service, style, calm));
+            let style = if last || style == Style::SlowWriter {
+                style
+            } else {
+                Style::Plain
+            };
+            items.push(client::item(
+                &mut self.rng,
+                &self.ledger,
+                service,
+                style,
+                calm,
+            ));
         }
         let now = self.net.now();
         let leave = match self.rng.next() % 100 {
@@ -425,7 +468,11 @@ impl World {
             start: now + self.rng.between(0, self.plan.fault_time / 2),
             items,
             pipelined: self.rng.percent(30),
-            read_pause: if self.rng.percent(if self.plan.large { 60 } else { 15 }) { self.rng.between(1, 30) * MILLI } else { 0 },
+            read_pause: if self.rng.percent(if self.plan.large { 60 } else { 15 }) {
+                self.rng.between(1, 30) * MILLI
+            } else {
+                0
+            },
             leave,
             stays: !calm && self.rng.percent(20),
         }
@@ -443,7 +490,9 @@ impl World {
         let done = self.run(started + SETTLE, |world| world.busy.get() == 0);
         if !done {
             let busy = self.busy.get();
-            self.ledger.violation(format!("{busy} clients still wait long after the faults stopped"));
+            self.ledger.violation(format!(
+                "{busy} clients still wait long after the faults stopped"
+            ));
         }
         if self.plan.ending == Ending::Quiet && done {
             self.probe();
@@ -451,10 +500,12 @@ impl World {
         self.end();
         self.ledger.judge();
         for violation in self.net.violations() {
-            self.ledger.violation(format!("the engine broke a rule: {violation}"));
+            self.ledger
+                .violation(format!("the engine broke a rule: {violation}"));
         }
         if self.peer.counters().panics > 0 {
-            self.ledger.violation("the test's own task panicked".to_owned());
+            self.ledger
+                .violation("the test's own task panicked".to_owned());
         }
         let hash = self.net.trace_hash();
         // Tasks hold their shard: only ended ones let go of the memory.
@@ -475,7 +526,10 @@ impl World {
         let mut acts: Vec<(u64, u64)> = Vec::new();
         if !self.plan.calm && self.rng.percent(40) {
             for _ in 0..self.rng.between(1, 9) {
-                acts.push((start + self.rng.between(1, self.plan.fault_time), self.rng.next() % 5));
+                acts.push((
+                    start + self.rng.between(1, self.plan.fault_time),
+                    self.rng.next() % 5,
+                ));
             }
         }
         if let Ending::Drain(after) | Ending::Stop(after) = self.plan.ending {
@@ -547,14 +601,21 @@ impl World {
             });
             let until = self.net.now() + 30 * SECOND;
             if !self.run(until, |world| world.busy.get() == 0) {
-                self.ledger.violation("a well-behaved client waits for an answer".to_owned());
+                self.ledger
+                    .violation("a well-behaved client waits for an answer".to_owned());
                 return;
             }
-            if self.requests().iter().zip(&before).all(|(now, before)| now > before) {
+            if self
+                .requests()
+                .iter()
+                .zip(&before)
+                .all(|(now, before)| now > before)
+            {
                 return;
             }
         }
-        self.ledger.violation("a shard takes no connections any more".to_owned());
+        self.ledger
+            .violation("a shard takes no connections any more".to_owned());
     }
 
     fn requests(&self) -> Vec<u64> {
@@ -589,13 +650,15 @@ impl World {
         }
         let open = self.net.open_sockets(Role::Proxy);
         if open > 0 && !stopped {
-            self.ledger.violation(format!("the proxy has {open} descriptors open"));
+            self.ledger
+                .violation(format!("the proxy has {open} descriptors open"));
         }
         for endpoint in &self.registry.borrow().all {
             let outstanding = endpoint.outstanding();
             if outstanding > 0 {
                 let addr = endpoint.addr;
-                self.ledger.violation(format!("{outstanding} requests outstanding at {addr}"));
+                self.ledger
+                    .violation(format!("{outstanding} requests outstanding at {addr}"));
             }
         }
     }
@@ -605,24 +668,40 @@ impl World {
         let stats = &proxy.router.stats;
         let counters = proxy.shard.counters();
         let zeroes = [
-            ("buffers are missing", proxy.pool.count() - proxy.pool.free_count()),
+            (
+                "buffers are missing",
+                proxy.pool.count() - proxy.pool.free_count(),
+            ),
             ("operations are in flight", proxy.shard.ops_in_flight()),
             ("sockets are open", proxy.shard.sockets()),
             ("requests are active", stats.active_requests.get() as usize),
-            ("connections are active", stats.active_connections.get() as usize),
-            ("connections are idle", proxy.router.clients.idle_connections()),
+            (
+                "connections are active",
+                stats.active_connections.get() as usize,
+            ),
+            (
+                "connections are idle",
+                proxy.router.clients.idle_connections(),
+            ),
             ("tasks panicked", counters.panics as usize),
         ];
         for (what, count) in zeroes {
             if count > 0 {
-                self.ledger.violation(format!("shard {index}: {count} {what}"));
+                self.ledger
+                    .violation(format!("shard {index}: {count} {what}"));
             }
         }
     }
 }
 
 impl Registry {
-    fn resolve(&mut self, inet: &Inet, backends: usize, all: bool, rng: &mut Rng) -> Arc<ReplicaSet> {
+    fn resolve(
+        &mut self,
+        inet: &Inet,
+        backends: usize,
+        all: bool,
+        rng: &mut Rng,
+    ) -> Arc<ReplicaSet> {
         let addrs: Vec<SocketAddr> = match inet.ip() {
             Some(ip) => vec![SocketAddr::new(ip, inet.port)],
             None => {
