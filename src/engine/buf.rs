@@ -27,8 +27,6 @@ struct Meta {
     len: Cell<u32>,
     next: Cell<u16>,
     touched: Cell<bool>,
-    #[cfg(feature = "planted-bugs")]
-    freed_early: Cell<bool>,
 }
 
 /// The receive buffers of one shard.
@@ -71,8 +69,6 @@ impl BufPool {
                 len: Cell::new(0),
                 next: Cell::new(NO_BUF),
                 touched: Cell::new(false),
-                #[cfg(feature = "planted-bugs")]
-                freed_early: Cell::new(false),
             })
             .collect();
         Ok(Rc::new(BufPool {
@@ -278,10 +274,12 @@ impl Buf {
 
 #[cfg(feature = "planted-bugs")]
 impl Buf {
-    /// Gives the buffer back while this handle is still in use.
-    pub(super) fn free_early(&self) {
-        if !self.pool.meta[self.id as usize].freed_early.replace(true) {
-            self.pool.free.borrow_mut().push(self.id);
+    /// Changes the first byte, as a receive would into a buffer that was given back too early.
+    pub(super) fn overwrite(&self) {
+        if !self.is_empty() {
+            // SAFETY: none, and that is the bug: the byte lies in the mapping, which is all that
+            // keeps this harmless.
+            unsafe { *self.ptr() ^= 0xFF }
         }
     }
 }
@@ -310,10 +308,6 @@ impl Drop for Buf {
         let refs = meta.refs.get();
         debug_assert!(refs > 0);
         meta.refs.set(refs - 1);
-        #[cfg(feature = "planted-bugs")]
-        if refs == 1 && meta.freed_early.replace(false) {
-            return;
-        }
         if refs == 1 {
             self.pool.free.borrow_mut().push(self.id);
         }

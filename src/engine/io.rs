@@ -92,6 +92,7 @@ pub(super) struct ListenerState {
     pub(super) accepted: VecDeque<Fd>,
     pub(super) error: i32,
     pub(super) task: Key,
+    paused: bool,
     orphan: bool,
 }
 
@@ -173,6 +174,7 @@ impl Io {
             accepted: VecDeque::new(),
             error: 0,
             task: Key::NONE,
+            paused: false,
             orphan: false,
         });
         self.resume_accept(key);
@@ -183,6 +185,7 @@ impl Io {
         let Some(listener) = self.listeners.get_mut(key) else {
             return;
         };
+        listener.paused = false;
         if listener.op.is_none() && !listener.orphan {
             listener.op = self.ops.insert(Op {
                 kind: Kind::Accept,
@@ -195,10 +198,11 @@ impl Io {
 
     /// Stops accepting for now; what was accepted already stays queued.
     pub(super) fn pause_accept(&mut self, key: Key) {
-        if let Some(listener) = self.listeners.get_mut(key)
-            && !listener.op.is_none()
-        {
-            self.driver.cancel(listener.op);
+        if let Some(listener) = self.listeners.get_mut(key) {
+            listener.paused = true;
+            if !listener.op.is_none() {
+                self.driver.cancel(listener.op);
+            }
         }
     }
 
@@ -304,8 +308,8 @@ impl Io {
         if let Some(job) = self.ops.get_mut(op).and_then(|op| op.job.as_mut()) {
             self.driver.send(op, sock.fd, job);
             #[cfg(feature = "planted-bugs")]
-            if planted(Bug::BufferFreedEarly) {
-                job.free_early();
+            if planted(Bug::BufferReused) {
+                job.overwrite();
             }
         }
     }

@@ -21,8 +21,8 @@ pub enum Bug {
     RepeatedUnsafely,
     /// An empty buffer is forgotten.
     BufferLeaked,
-    /// The buffer of a send is free before the send has ended.
-    BufferFreedEarly,
+    /// The buffer of a send is received into before the send has ended.
+    BufferReused,
     /// What a short send left over is dropped.
     ShortSendForgotten,
     /// A sender that waits for room is not woken.
@@ -43,7 +43,7 @@ impl Bug {
         Bug::PooledEarly,
         Bug::RepeatedUnsafely,
         Bug::BufferLeaked,
-        Bug::BufferFreedEarly,
+        Bug::BufferReused,
         Bug::ShortSendForgotten,
         Bug::WakeLost,
         Bug::StarvedForgotten,

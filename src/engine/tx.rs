@@ -82,10 +82,10 @@ impl TxJob {
     }
 
     #[cfg(feature = "planted-bugs")]
-    pub(super) fn free_early(&self) {
+    pub(super) fn overwrite(&self) {
         for segment in &self.segments {
             if let Segment::Buf(buf) = segment {
-                buf.free_early();
+                buf.overwrite();
             }
         }
     }

@@ -5,7 +5,11 @@
 
 /// SplitMix64.
 #[derive(Clone)]
-pub struct Rng(u64);
+pub struct Rng {
+    state: u64,
+    /// Bodies are large more often than not.
+    pub large: bool,
+}
 
 pub fn mix(word: u64) -> u64 {
     let mut z = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -16,12 +20,15 @@ pub fn mix(word: u64) -> u64 {
 
 impl Rng {
     pub fn new(seed: u64) -> Rng {
-        Rng(mix(seed))
+        Rng {
+            state: mix(seed),
+            large: false,
+        }
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        mix(self.0)
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.state)
     }
 
     /// A number in `from..=to`.
@@ -45,6 +52,7 @@ impl Rng {
     /// The size of a body: mostly small, sometimes many times what a pipe holds.
     pub fn size(&mut self) -> usize {
         let most = match self.next() % 100 {
+            30.. if self.large => 300_000,
             0..15 => return 0,
             15..60 => 200,
             60..80 => 4_000,

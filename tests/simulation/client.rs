@@ -310,12 +310,10 @@ pub async fn play(shard: Shard, ledger: Rc<Ledger>, script: Script) {
             piece_at = now + due.front().map_or(0, |(pause, _)| *pause);
             client.open.push_back(item);
         }
-        if client.open.is_empty() && due.is_empty() && (waiting.is_empty() || client.told_close) {
-            if !script.stays && !client.told_close {
-                client.expect_nothing();
-                client.cut(waiting, &Outcome::Left);
-                return;
-            }
+        let done = client.open.is_empty() && due.is_empty() && waiting.is_empty();
+        if done && !script.stays && !client.told_close {
+            client.expect_nothing();
+            return;
         }
         let piece_due = !due.is_empty() && sendable && now >= piece_at;
         if piece_due

@@ -14,6 +14,7 @@ mod backend;
 mod chance;
 mod client;
 mod ledger;
+mod listener;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod wire;

@@ -52,6 +52,8 @@ pub struct Plan {
     max_connections: usize,
     /// The resolver fails, is slow, and changes its mind.
     flapping: bool,
+    /// Large bodies and slow readers.
+    large: bool,
     fault_time: u64,
     ending: Ending,
 }
@@ -93,8 +95,9 @@ impl Plan {
             mishaps: if calm { 0 } else { rng.pick(&[0, 5, 30]) },
             clients: rng.between(2, 12) as usize,
             identifier: rng.next() % 5,
-            max_connections: if !calm && rng.percent(10) { 3 } else { 1000 },
+            max_connections: if !calm && rng.percent(20) { 3 } else { 1000 },
             flapping: !calm && rng.percent(40),
+            large: rng.percent(15),
             fault_time,
             ending,
         }
@@ -142,9 +145,9 @@ impl Plan {
     /svc/none => ! ;
 ",
             binding = if self.calm { 10_000 } else { 800 },
-            paths = if self.seed % 7 == 0 { 2 } else { 100 },
+            paths = if self.seed.is_multiple_of(7) { 2 } else { 100 },
             connect = if self.calm { 10_000 } else { 400 },
-            max_idle = if self.seed % 5 == 0 { 1 } else { 16 },
+            max_idle = if self.seed.is_multiple_of(5) { 1 } else { 16 },
             total = short * 2,
         )
     }
@@ -216,10 +219,12 @@ impl World {
             early: mild.pick(&[10, 10, 60]),
             until_close: mild.pick(&[5, 20, 80]),
             slow: mild.pick(&[10, 10, 60]),
-            think_ms: if plan.seed % 3 == 0 { 300 } else { 5 },
+            think_ms: if plan.seed.is_multiple_of(3) { 300 } else { 5 },
         });
+        let mut rng = Rng::new(plan.seed ^ 0xABCD);
+        rng.large = plan.large;
         let mut world = World {
-            rng: Rng::new(plan.seed ^ 0xABCD),
+            rng,
             plan,
             net,
             ledger,
@@ -463,7 +468,7 @@ impl World {
             start: now + self.rng.between(0, self.plan.fault_time / 2),
             items,
             pipelined: self.rng.percent(30),
-            read_pause: if self.rng.percent(15) {
+            read_pause: if self.rng.percent(if self.plan.large { 60 } else { 15 }) {
                 self.rng.between(1, 30) * MILLI
             } else {
                 0

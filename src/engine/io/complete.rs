@@ -177,10 +177,14 @@ impl Io {
         if !completion.more {
             listener.op = Key::NONE;
         }
+        // Resumed before the pause's cancel had come to its end.
+        let resumed = completion.result == -libc::ECANCELED && !listener.paused;
         tasks.wake(listener.task);
         if listener.orphan && listener.op.is_none() {
             self.driver.close(listener.fd);
             self.listeners.remove(key);
+        } else if resumed {
+            self.resume_accept(key);
         }
     }
 }
