@@ -27,7 +27,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use world::{Plan, Report, World};
+use world::{Plan, REACHED, Report, World};
 
 thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
@@ -68,6 +68,7 @@ fn run(seed: u64, verbose: bool) -> Run {
             Report {
                 hash: 0,
                 tally: [0; 4],
+                reached: [0; 6],
                 violations: ledger.violations(),
             }
         }
@@ -127,6 +128,7 @@ fn every_seed_keeps_the_promises() {
     let next = AtomicU64::new(first);
     let failing: Mutex<Vec<(u64, Vec<String>)>> = Mutex::new(Vec::new());
     let tally: [AtomicU64; 4] = Default::default();
+    let reached: [AtomicU64; 6] = Default::default();
     let started = Instant::now();
     collect_panics();
     std::thread::scope(|scope| {
@@ -139,6 +141,9 @@ fn every_seed_keeps_the_promises() {
                 }
                 let report = run(seed, false).report;
                 for (sum, one) in tally.iter().zip(report.tally) {
+                    sum.fetch_add(one, Ordering::Relaxed);
+                }
+                for (sum, one) in reached.iter().zip(report.reached) {
                     sum.fetch_add(one, Ordering::Relaxed);
                 }
                 if !report.violations.is_empty() {
@@ -155,6 +160,8 @@ fn every_seed_keeps_the_promises() {
         "{count} seeds in {:.1} s; answered, refused, cut, left: {tally:?}",
         started.elapsed().as_secs_f64()
     );
+    let reached = reached.map(AtomicU64::into_inner);
+    println!("{:?}", REACHED.iter().zip(reached).collect::<Vec<_>>());
     let mut failing = failing.into_inner().expect("no panics here");
     failing.sort();
     if let Some((seed, _)) = failing.first().cloned() {
@@ -163,6 +170,9 @@ fn every_seed_keeps_the_promises() {
             println!("seed {seed}: {}", violations[0]);
         }
         panic!("{} of {count} seeds fail", failing.len());
+    }
+    for (what, count) in REACHED.iter().zip(reached).filter(|_| count >= 2000) {
+        assert!(count > 0, "no seed of many had {what}");
     }
 }
 

@@ -93,7 +93,11 @@ impl Plan {
             buffers: (rng.pick(counts), rng.pick(&[4096, 8192, 16384])),
             backends: rng.between(1, 4) as usize,
             mishaps: if calm { 0 } else { rng.pick(&[0, 5, 30]) },
-            clients: rng.between(2, 12) as usize,
+            clients: if rng.percent(10) {
+                30
+            } else {
+                rng.between(2, 12) as usize
+            },
             identifier: rng.next() % 5,
             max_connections: if !calm && rng.percent(20) { 3 } else { 1000 },
             flapping: !calm && rng.percent(40),
@@ -184,10 +188,21 @@ pub struct World {
     rounds: u32,
 }
 
+/// What must not stay untried over many seeds.
+pub const REACHED: [&str; 6] = [
+    "reuses",
+    "retries",
+    "hand-overs",
+    "truncated responses",
+    "clients gone",
+    "receives without buffer",
+];
+
 /// What a run came to.
 pub struct Report {
     pub hash: u64,
     pub tally: [u64; 4],
+    pub reached: [u64; 6],
     pub violations: Vec<String>,
 }
 
@@ -515,6 +530,7 @@ impl World {
         Report {
             hash,
             tally: self.ledger.tally(),
+            reached: self.reached(),
             violations: self.ledger.violations(),
         }
     }
@@ -616,6 +632,26 @@ impl World {
         }
         self.ledger
             .violation("a shard takes no connections any more".to_owned());
+    }
+
+    /// How often the rarer ways through the router were taken, in the order of `REACHED`.
+    fn reached(&self) -> [u64; 6] {
+        let mut sums = [0; 6];
+        for proxy in &self.proxies {
+            let stats = &proxy.router.stats;
+            let counts = [
+                stats.reuses.get(),
+                stats.retries.get(),
+                stats.handed_over.get(),
+                stats.truncated.get(),
+                stats.client_gone.get(),
+                proxy.shard.counters().driver.no_buffers,
+            ];
+            for (sum, count) in sums.iter_mut().zip(counts) {
+                *sum += count;
+            }
+        }
+        sums
     }
 
     fn requests(&self) -> Vec<u64> {
