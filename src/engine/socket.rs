@@ -188,6 +188,16 @@ impl Socket {
         self.shard.io().receive_singly(self.key, singly);
     }
 
+    /// [`Socket::receive_singly`] at once: a receive in flight of the other kind is ended.
+    pub fn switch_receiving(&self, singly: bool) {
+        let mut io = self.shard.io();
+        io.receive_singly(self.key, singly);
+        if singly {
+            io.hold_recv(self.key, true);
+            io.hold_recv(self.key, false);
+        }
+    }
+
     /// Queues bytes; they leave at the end of the turn, in order, with whatever else was written.
     pub fn write(&self, segment: Segment) {
         self.shard.io().write(self.key, segment);

@@ -311,6 +311,8 @@ impl Walk<'_, '_> {
             draining: &router.draining,
             sent_all,
             in_body: false,
+            sent: 0,
+            sent_singly: false,
             received: 0,
             splice: None,
             holding: false,

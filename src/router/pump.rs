@@ -52,6 +52,11 @@ pub struct Pump<'p, 'c> {
     pub draining: &'p Cell<bool>,
     pub sent_all: bool,
     pub in_body: bool,
+    /// Bytes of the request's body that passed through here.
+    pub sent: u64,
+    /// The request's body is received buffer by buffer, since it is large: a multishot receive
+    /// would take in whatever the client can send, far ahead of the backend.
+    pub sent_singly: bool,
     /// Bytes of the response's body that passed through here.
     pub received: u64,
     /// The rest of the response's body is moved inside the kernel.
@@ -92,6 +97,11 @@ impl Pump<'_, '_> {
             match self.request.poll_body() {
                 Poll::Pending => break,
                 Poll::Ready(Ok(BodyEvent::Data(data))) => {
+                    self.sent += data.len() as u64;
+                    if self.sent >= SPLICE_FROM && !self.sent_singly {
+                        self.sent_singly = true;
+                        self.request.receive_singly(true);
+                    }
                     self.upstream.send_data(self.shard, data);
                 }
                 Poll::Ready(Ok(BodyEvent::End)) => {
@@ -99,6 +109,9 @@ impl Pump<'_, '_> {
                     // is not expected gets merged into the head.
                     self.upstream.send_end(self.shard, None);
                     self.sent_all = true;
+                    if self.sent_singly {
+                        self.request.receive_singly(false);
+                    }
                     self.moves += 1;
                     break;
                 }
@@ -238,7 +251,11 @@ impl Pump<'_, '_> {
                 Poll::Pending if self.holding => return self.begin_splice(),
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(BodyEvent::Data(data))) => {
+                    let before = self.received;
                     self.received += data.len() as u64;
+                    if before < SPLICE_FROM && self.received >= SPLICE_FROM {
+                        self.upstream.raw().switch_receiving(true);
+                    }
                     self.request.send_data(self.shard, data);
                     self.moves += 1;
                     if self.upstream.is_received() {

@@ -153,6 +153,11 @@ impl<'a> Request<'a> {
         self.decoder.trailers()
     }
 
+    /// How the body is received from here on: one buffer at a time, or as fast as it comes.
+    pub fn receive_singly(&self, singly: bool) {
+        self.connection.wire.socket.switch_receiving(singly);
+    }
+
     /// Ready when the client has gone. Meaningful once the request was received: until then
     /// reading the body tells.
     pub fn poll_gone(&mut self) -> Poll<()> {
