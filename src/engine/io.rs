@@ -363,19 +363,22 @@ impl Io {
     }
 
     /// Lets receives that found no buffer try again, once buffers came back.
-    pub(super) fn feed_starved(&mut self, tasks: &Tasks) {
+    pub(super) fn feed_starved(&mut self) {
         if self.starved.is_empty() || self.bufs.free_count() == 0 {
             return;
         }
         for key in std::mem::take(&mut self.starved) {
-            if let Some(sock) = self.socks.get_mut(key) {
-                sock.starved = false;
-                #[cfg(feature = "planted-bugs")]
-                if planted(Bug::StarvedForgotten) {
-                    sock.interest = 0;
-                }
-                // The reader, if there is one, arms the receive when it looks.
-                wake(sock, tasks, READ);
+            let Some(sock) = self.socks.get_mut(key) else {
+                continue;
+            };
+            sock.starved = false;
+            #[cfg(feature = "planted-bugs")]
+            if planted(Bug::StarvedForgotten) {
+                continue;
+            }
+            // Whether or not anybody waits for it just now: a pooled connection must stay watched.
+            if !sock.orphan {
+                self.arm_recv(key);
             }
         }
     }

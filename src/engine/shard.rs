@@ -283,7 +283,7 @@ impl Shard {
         {
             let mut io = inner.io.borrow_mut();
             io.flush();
-            io.feed_starved(&inner.tasks);
+            io.feed_starved();
             let wait = if inner.tasks.has_ready() {
                 Wait::Poll
             } else {

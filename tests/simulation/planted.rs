@@ -5,7 +5,7 @@ use ringlink::engine::planted::{Bug, plant};
 use crate::{number, on_thread, run};
 
 /// Seeds that may pass before a bug must have been caught.
-const MOST: u64 = 1500;
+const MOST: u64 = 12_000;
 
 /// The first seed that catches a bug, and how.
 fn caught(bug: Bug) -> Option<(u64, String)> {
