@@ -123,13 +123,8 @@ fn start(plan: Plan) -> Result<(Shard, Ready), StartError> {
                 reuse_port: plan.shards > 1,
                 no_delay: server.no_delay,
             };
-            let free = match &plan.addresses {
-                None if wanted.port() != 0 => Listener::probe(wanted),
-                _ => Ok(()),
-            };
-            let listener = free
-                .and_then(|()| Listener::bind(&shard, wanted, options))
-                .map_err(|error| StartError::Listen {
+            let listener =
+                Listener::bind(&shard, wanted, options).map_err(|error| StartError::Listen {
                     router: router.config.label.clone(),
                     addr: wanted,
                     error,

@@ -36,7 +36,6 @@ impl Key {
 
     /// The inverse of [`Key::to_u64`].
     #[must_use]
-    #[allow(clippy::cast_possible_truncation)]
     pub fn from_u64(word: u64) -> Key {
         Key {
             index: word as u32,

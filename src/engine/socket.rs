@@ -297,15 +297,6 @@ impl Listener {
         })
     }
 
-    /// Whether `addr` can be listened on and nobody else does. Asked once before several shards
-    /// share the port, which would hide it.
-    ///
-    /// # Errors
-    /// What the kernel says to binding it.
-    pub fn probe(addr: SocketAddr) -> io::Result<()> {
-        super::driver::kernel::probe(addr)
-    }
-
     /// The address that it got (the port, when 0 was asked for).
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

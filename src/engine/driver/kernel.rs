@@ -30,14 +30,6 @@ pub fn event_fd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Whether the address can be listened on by us alone. Listeners that share their port with
-/// siblings (`SO_REUSEPORT`) would not notice another process of the same user on it.
-pub fn probe(addr: SocketAddr) -> io::Result<()> {
-    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.bind(&addr.into())
-}
-
 /// Makes, binds and listens.
 pub fn listen(
     addr: SocketAddr,
