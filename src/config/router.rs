@@ -238,7 +238,7 @@ fn client(mut block: Cursor<'_>, total: Option<Duration>) -> Client {
         attempt_timeout: attempt_timeout(&mut block, total),
         idle_timeout: idle.unwrap_or(DEFAULT_IDLE),
         life_time: session.opt_ms("lifeTimeMs"),
-        max_idle: pool.int("maxIdle", 0..=65536, 512),
+        max_idle: pool.int("maxIdle", 0..=65536, 65536),
         body_timeout: block.ms("bodyTimeoutMs", 60_000),
         no_delay: socket.flag("noDelay", true),
     };

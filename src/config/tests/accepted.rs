@@ -65,7 +65,7 @@ fn every_default() {
     assert_eq!((client.idle_timeout, client.life_time), (ms(60_000), None));
     assert_eq!(
         (client.max_idle, client.body_timeout, client.no_delay),
-        (512, ms(60_000), true)
+        (65536, ms(60_000), true)
     );
     assert_eq!(router.service.total_timeout, Some(ms(60_000)));
 }
