@@ -6,6 +6,8 @@
 //! connection costs no submission to be read; receives draw from a provided buffer ring, so an idle
 //! connection owns no memory. A turn is one `io_uring_enter`: it submits, waits, and carries the
 //! next timer as its timeout. There is no polling thread: on a mostly waiting loop it burns a core.
+//! Nor does a turn wait for several completions: the timer which that needs costs more than the
+//! turns it saves (PERFORMANCE.md, what was tried).
 //!
 //! Only a few buffers are posted to the kernel at a time: the ring is a queue, and a queue as long
 //! as the whole pool would walk through all of its memory however light the load. Running out
@@ -34,13 +36,6 @@ use crate::engine::tx::TxView;
 /// Completions handed to the engine in one turn.
 const BATCH: usize = 256;
 
-/// Batches of at least so many completions let the next turn gather.
-const GATHER_FROM: u32 = 16;
-/// Completions that a gathering turn waits for at most.
-const GATHER_MOST: u32 = 128;
-/// How long a gathering turn waits for them.
-const GATHER_USEC: u32 = 50;
-
 /// `user_data` of operations whose outcome nobody waits for.
 const IGNORED: u64 = Key::NONE.index as u64;
 /// `user_data` of the wake-up read.
@@ -68,32 +63,6 @@ pub struct RingSizes {
     pub completion_entries: u32,
 }
 
-/// Waiting for several completions at once, under load only.
-///
-/// Each turn has a fixed cost, and each send that finds its peer asleep costs a wake-up; both are
-/// shared by the completions of a turn. So when turns bring many, the next waits until it has most
-/// of as many again, or for [`GATHER_USEC`], whichever is first. When that time runs out before,
-/// the load has fallen and the next turn waits for less; an idle shard waits for one completion.
-struct Gather {
-    /// The kernel can wait with two limits (6.12).
-    possible: bool,
-    /// Completions to wait for.
-    want: u32,
-}
-
-impl Gather {
-    fn adapt(&mut self, batch: usize) {
-        let batch = batch as u32;
-        if !self.possible || batch < GATHER_FROM {
-            self.want = 1;
-        } else if batch >= self.want {
-            self.want = (batch - batch / 4).min(GATHER_MOST);
-        } else {
-            self.want = (self.want / 2).max(1);
-        }
-    }
-}
-
 /// See the module's head.
 pub struct Uring {
     // The queues borrow from `ring`, which is leaked by `new` and reclaimed by `drop`.
@@ -102,7 +71,6 @@ pub struct Uring {
     cq: ManuallyDrop<CompletionQueue<'static>>,
     ring: NonNull<IoUring>,
     enter_flags: u32,
-    gather: Gather,
     wake: Arc<OwnedFd>,
     wake_value: Box<u64>,
     #[expect(
@@ -151,10 +119,6 @@ impl Uring {
                 Err(error) => return Err(error),
             }
         };
-        let gather = Gather {
-            possible: ring.params().is_feature_min_timeout(),
-            want: 1,
-        };
         let no_iowait = ring.params().is_feature_no_iowait();
         let ring = NonNull::from(Box::leak(Box::new(ring)));
         // SAFETY: the box was just leaked; the borrow ends in `drop`, which takes it back only
@@ -170,7 +134,6 @@ impl Uring {
             ring,
             enter_flags: (EnterFlags::GETEVENTS | EnterFlags::EXT_ARG).bits()
                 | if no_iowait { ENTER_NO_IOWAIT } else { 0 },
-            gather,
             wake: Arc::new(kernel::event_fd()?),
             wake_value: Box::new(0),
             addresses: Vec::new(),
@@ -304,7 +267,6 @@ impl Uring {
             let Some(entry) = self.cq.next() else { break };
             self.reap(&entry, bufs, out);
         }
-        self.gather.adapt(out.len() - before);
         self.counters.completions += (out.len() - before) as u64;
         Ok(())
     }
@@ -374,7 +336,7 @@ impl Uring {
             seconds: 0,
             nanoseconds: 0,
         };
-        let (mut want, timeout) = match wait {
+        let (want, timeout) = match wait {
             Wait::Poll => (0, 0),
             Wait::Forever => (1, 0),
             Wait::Until(deadline) => {
@@ -384,15 +346,10 @@ impl Uring {
                 (u32::from(left > 0), &raw const timespec as u64)
             }
         };
-        let mut min_wait_usec = 0;
-        if want > 0 && self.gather.want > 1 {
-            want = self.gather.want;
-            min_wait_usec = GATHER_USEC;
-        }
         let arg = GetEvents {
             sigmask: 0,
             sigmask_size: 0,
-            min_wait_usec,
+            min_wait_usec: 0,
             timespec: timeout,
         };
         self.counters.enters += 1;
