@@ -8,6 +8,7 @@ use support::{Backend, Client, Driver, Setup};
 both_drivers!(
     by_host,
     by_header,
+    by_path_in_a_header,
     by_method_and_host,
     by_path,
     by_fixed_name,
@@ -81,6 +82,27 @@ fn by_header(driver: Driver) {
         (400, "unidentified".to_owned())
     );
     assert_eq!(get(&mut client, "/", "Host: a\r\nX-To: red\r\n"), ok("red"));
+}
+
+fn by_path_in_a_header(driver: Driver) {
+    let (red, blue) = two();
+    let dtab = format!(
+        "/svc/a/red => {}; /svc/blue => {}",
+        inet(red.addr),
+        inet(blue.addr)
+    );
+    let proxy = Setup::dtab(driver, &dtab)
+        .router("identifier: {kind: header}")
+        .start();
+    let mut client = proxy.client();
+    let mut named = |name: &str| {
+        let fields = format!("Host: a\r\nl5d-name: {name}\r\n");
+        get(&mut client, "/", &fields)
+    };
+    assert_eq!(named("/a/red"), ok("red"));
+    assert_eq!(named("/blue/more"), ok("blue"));
+    assert_eq!(named("blue"), (400, "unidentified".to_owned()));
+    assert_eq!(named("/a/red"), ok("red"));
 }
 
 fn by_method_and_host(driver: Driver) {

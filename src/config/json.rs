@@ -99,6 +99,7 @@ fn identifier(identifier: &Identifier) -> Value {
         Identifier::HeaderToken { header } => {
             json!({ "kind": "io.l5d.header.token", "header": header })
         }
+        Identifier::Header { header } => json!({ "kind": "io.l5d.header", "header": header }),
         Identifier::MethodAndHost { uri_in_dst } => {
             json!({ "kind": "io.l5d.methodAndHost", "httpUriInDst": uri_in_dst })
         }

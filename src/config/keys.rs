@@ -189,6 +189,13 @@ pub const HEADER_TOKEN: Block = Block {
     gone: &[],
 };
 
+pub const HEADER: Block = Block {
+    title: "routers[].identifier: io.l5d.header",
+    keys: &["kind", "header"],
+    not_yet: &[],
+    gone: &[],
+};
+
 pub const METHOD_AND_HOST: Block = Block {
     title: "routers[].identifier: io.l5d.methodAndHost",
     keys: &["kind", "httpUriInDst"],
@@ -292,6 +299,7 @@ pub const BLOCKS: &[&Block] = &[
     &SERVER_SESSION,
     &SERVER_SOCKET,
     &HEADER_TOKEN,
+    &HEADER,
     &METHOD_AND_HOST,
     &PATH,
     &STATIC,
@@ -318,12 +326,12 @@ pub const IDENTIFIERS: Kinds = Kinds {
     what: "identifier",
     supported: &[
         ("io.l5d.header.token", &HEADER_TOKEN),
+        ("io.l5d.header", &HEADER),
         ("io.l5d.methodAndHost", &METHOD_AND_HOST),
         ("io.l5d.path", &PATH),
         ("io.l5d.static", &STATIC),
     ],
     not_yet: &[
-        "io.l5d.header",
         "io.l5d.header.path",
         "io.l5d.ingress",
         "io.l5d.k8s.istio",

@@ -13,13 +13,14 @@
 //! | `yaml` | text → nodes with positions (JSON is YAML, too), bounded |
 //! | `keys`, `lookup` | the tables of keys and kinds, and questions to them |
 //! | `cursor`, `value` | strict reading of a map and of one value |
-//! | `decode`, `router` | nodes → [`resolved::Config`]: defaults, ranges, relations |
+//! | `decode`, `router`, `identifier` | nodes → [`resolved::Config`]: defaults, ranges, relations |
 //! | `json` | [`resolved::Config`] → JSON that loads again |
 //!
 //! Loading is a function of the text: reading the file, and reading it again, is `control`'s work.
 
 mod cursor;
 mod decode;
+mod identifier;
 mod json;
 mod keys;
 mod lookup;

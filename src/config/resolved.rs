@@ -108,6 +108,8 @@ pub struct Server {
 pub enum Identifier {
     /// `io.l5d.header.token`: the value of a header, one segment.
     HeaderToken { header: String },
+    /// `io.l5d.header`: the value of a header, parsed as a path.
+    Header { header: String },
     /// `io.l5d.methodAndHost`: `1.1/GET/host`, with the URI's segments if asked.
     MethodAndHost { uri_in_dst: bool },
     /// `io.l5d.path`: the first `segments` segments of the URI path, removed from it if `consume`.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::cursor::{Cursor, open_kind};
 use super::decode::{Claims, LOOPBACK, listener};
+use super::identifier::identifiers;
 use super::keys;
-use super::resolved::{Client, HeadLimits, Identifier, Router, Server, Service};
-use super::value::{Spot, Value, shown};
+use super::resolved::{Client, HeadLimits, Router, Server, Service};
+use super::value::{Spot, Value};
 use crate::naming::Path;
 
 const DEFAULT_TOTAL: Duration = Duration::from_secs(60);
@@ -139,59 +140,6 @@ fn claim(value: &Value<'_>, addr: SocketAddr, spot: Spot, claims: &mut Claims) {
     } else {
         claims.listeners.push((addr, Some(spot)));
     }
-}
-
-fn identifiers(given: Option<Value<'_>>) -> Vec<Identifier> {
-    let Some(value) = given else {
-        return vec![Identifier::HeaderToken {
-            header: "Host".to_owned(),
-        }];
-    };
-    if !value.is_list() {
-        return identifier(value).into_iter().collect();
-    }
-    let items = value.list().unwrap_or_default();
-    if items.is_empty() {
-        value.wrong_help("no identifiers", "leave it out for io.l5d.header.token");
-    }
-    items.into_iter().filter_map(identifier).collect()
-}
-
-fn identifier(value: Value<'_>) -> Option<Identifier> {
-    let (kind, mut block) = open_kind(value, &keys::IDENTIFIERS, None)?;
-    let identifier = match kind {
-        "io.l5d.methodAndHost" => Some(Identifier::MethodAndHost {
-            uri_in_dst: block.flag("httpUriInDst", false),
-        }),
-        "io.l5d.path" => Some(Identifier::Path {
-            segments: block.int("segments", 1..=256, 1),
-            consume: block.flag("consume", false),
-        }),
-        "io.l5d.static" => {
-            let path = block.required("path", "the name of every request");
-            let path = path.and_then(|v| v.path());
-            path.map(|path| Identifier::Static { path })
-        }
-        _ => Some(Identifier::HeaderToken {
-            header: block
-                .get("header")
-                .and_then(|v| header(&v))
-                .unwrap_or_else(|| "Host".to_owned()),
-        }),
-    };
-    block.finish();
-    identifier
-}
-
-/// A field name: RFC 9110 §5.1, a token.
-fn header(value: &Value<'_>) -> Option<String> {
-    let name = value.text("the name of a header")?;
-    let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
-    if !name.bytes().all(token) {
-        value.wrong(format!("`{}` is not the name of a header", shown(name)));
-        return None;
-    }
-    Some(name.to_owned())
 }
 
 fn binding_cache(mut block: Cursor<'_>) -> usize {

@@ -142,11 +142,12 @@ fn values_arrive() {
 fn identifiers_by_both_names() {
     for prefix in ["", "io.l5d."] {
         let config = ok(&router(&format!(
-            "identifier:\n- {{kind: {prefix}header.token, header: X-A}}\n- {{kind: {prefix}methodAndHost, httpUriInDst: true}}\n\
+            "identifier:\n- {{kind: {prefix}header.token, header: X-A}}\n- {{kind: {prefix}header}}\n- {{kind: {prefix}methodAndHost, httpUriInDst: true}}\n\
              - {{kind: {prefix}path, segments: 2, consume: true}}\n- {{kind: {prefix}static, path: /a/b}}"
         )));
         let [
             Identifier::HeaderToken { header },
+            Identifier::Header { header: name },
             Identifier::MethodAndHost { uri_in_dst: true },
             Identifier::Path {
                 segments: 2,
@@ -161,6 +162,7 @@ fn identifiers_by_both_names() {
             (header.as_str(), path.to_string().as_str()),
             ("X-A", "/a/b")
         );
+        assert_eq!(name, "l5d-name");
     }
 }
 
@@ -184,7 +186,7 @@ fn json_loads_again() {
     round_trip(&ok(&top("engine: {cores: [1, 5], driver: epoll}")));
     round_trip(&ok(&top("engine: {cores: 3, driver: io_uring}")));
     round_trip(&ok(&router(
-        "identifier: [{kind: static, path: /a}, {kind: methodAndHost}, {kind: path}]",
+        "identifier: [{kind: static, path: /a}, {kind: methodAndHost}, {kind: path}, {kind: header}]",
     )));
     let json = ok(&router("label: x")).to_json();
     assert_eq!(json["routers"][0]["label"], "x");

@@ -42,18 +42,18 @@ fn apply(
 ) -> Result<(), String> {
     match identifier {
         Identifier::HeaderToken { header } => {
-            let value = if header.eq_ignore_ascii_case("host") {
-                Some(head.authority())
-            } else {
-                head.fields.get_named(header.as_bytes())
-            };
-            match value {
-                Some(value) if !value.is_empty() => {
-                    Path::encode(value, name);
-                    Ok(())
-                }
-                _ => Err(format!("{header} header is absent")),
+            Path::encode(value_of(head, header)?, name);
+            Ok(())
+        }
+        Identifier::Header { header } => {
+            let value = value_of(head, header)?;
+            let path = std::str::from_utf8(value).ok().map(str::parse::<Path>);
+            match path {
+                Some(Ok(path)) => name.extend_from_slice(path.as_encoded()),
+                Some(Err(error)) => return Err(format!("{header} header is no path: {error}")),
+                None => return Err(format!("{header} header is no path: it is not text")),
             }
+            Ok(())
         }
         Identifier::MethodAndHost { uri_in_dst } => {
             if head.version == Version::Http10 {
@@ -95,6 +95,18 @@ fn apply(
             Ok(())
         }
     }
+}
+
+/// The value of a header; the authority for `Host`, which a head keeps apart.
+fn value_of<'h>(head: &'h RequestHead, header: &str) -> Result<&'h [u8], String> {
+    let value = if header.eq_ignore_ascii_case("host") {
+        Some(head.authority())
+    } else {
+        head.fields.get_named(header.as_bytes())
+    };
+    value
+        .filter(|value| !value.is_empty())
+        .ok_or_else(|| format!("{header} header is absent"))
 }
 
 fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -160,6 +172,17 @@ mod tests {
             header: "X-To".into(),
         };
         assert_eq!(name_of(token, get).unwrap().0, "/svc/red");
+        let named = |value: &str| {
+            let header = "l5d-name".to_owned();
+            let request = format!("GET / HTTP/1.1\r\nHost: a\r\nL5d-Name: {value}\r\n\r\n");
+            name_of(Identifier::Header { header }, &request).map(|(name, _)| name)
+        };
+        assert_eq!(named("/web/v2").unwrap(), "/svc/web/v2");
+        assert_eq!(named("/").unwrap(), "/svc");
+        assert!(named("web").unwrap_err().contains("is no path"));
+        assert!(named("/a b").unwrap_err().contains("is no path"));
+        assert!(named("/\u{e9}").unwrap_err().contains("is no path"));
+        assert!(named("").unwrap_err().contains("absent"));
         let host = Identifier::MethodAndHost { uri_in_dst: false };
         assert_eq!(name_of(host, get).unwrap().0, "/svc/1.1/GET/web:8080");
         let host = Identifier::MethodAndHost { uri_in_dst: true };
