@@ -3,6 +3,7 @@
 use super::cursor::{Cursor, open_kind};
 use super::keys;
 use super::resolved::Identifier;
+use super::routes::routes;
 use super::value::{Value, shown};
 
 /// The identifiers of a router, in the order in which they are tried.
@@ -39,6 +40,9 @@ fn identifier(value: Value<'_>) -> Option<Identifier> {
         }
         "io.l5d.header" => Some(Identifier::Header {
             header: header_of(&mut block, "l5d-name"),
+        }),
+        "io.l5d.routes" => routes(&mut block).map(|routes| Identifier::Routes {
+            routes: routes.into(),
         }),
         _ => Some(Identifier::HeaderToken {
             header: header_of(&mut block, "Host"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::resolved::{
-    Client, Config, Cores, DriverChoice, Engine, Identifier, Router, Server, Service,
+    Client, Config, Cores, DriverChoice, Engine, Identifier, Route, Router, Server, Service,
 };
 
 impl Config {
@@ -109,6 +109,10 @@ fn identifier(identifier: &Identifier) -> Value {
         Identifier::Static { path } => {
             json!({ "kind": "io.l5d.static", "path": path.to_string() })
         }
+        Identifier::Routes { routes } => json!({
+            "kind": "io.l5d.routes",
+            "routes": routes.iter().map(Route::to_json).collect::<Vec<_>>(),
+        }),
     }
 }
 

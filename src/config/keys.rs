@@ -217,6 +217,46 @@ pub const STATIC: Block = Block {
     gone: &[],
 };
 
+pub const ROUTES: Block = Block {
+    title: "routers[].identifier: io.l5d.routes",
+    keys: &["kind", "routes"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const ROUTE: Block = Block {
+    title: "routers[].identifier.routes[]",
+    keys: &[
+        "host",
+        "path",
+        "exact",
+        "regex",
+        "methods",
+        "headers",
+        "query",
+        "name",
+        "rewritePrefix",
+        "redirect",
+        "respond",
+    ],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const REDIRECT: Block = Block {
+    title: "routers[].identifier.routes[].redirect",
+    keys: &["to", "status"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const RESPOND: Block = Block {
+    title: "routers[].identifier.routes[].respond",
+    keys: &["status", "body", "contentType"],
+    not_yet: &[],
+    gone: &[],
+};
+
 pub const CLIENT: Block = Block {
     title: "routers[].client",
     keys: &[
@@ -303,6 +343,10 @@ pub const BLOCKS: &[&Block] = &[
     &METHOD_AND_HOST,
     &PATH,
     &STATIC,
+    &ROUTES,
+    &ROUTE,
+    &REDIRECT,
+    &RESPOND,
     &INTERPRETER,
     &BINDING_CACHE,
     &CLIENT,
@@ -330,6 +374,7 @@ pub const IDENTIFIERS: Kinds = Kinds {
         ("io.l5d.methodAndHost", &METHOD_AND_HOST),
         ("io.l5d.path", &PATH),
         ("io.l5d.static", &STATIC),
+        ("io.l5d.routes", &ROUTES),
     ],
     not_yet: &[
         "io.l5d.header.path",

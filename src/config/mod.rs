@@ -13,7 +13,7 @@
 //! | `yaml` | text → nodes with positions (JSON is YAML, too), bounded |
 //! | `keys`, `lookup` | the tables of keys and kinds, and questions to them |
 //! | `cursor`, `value` | strict reading of a map and of one value |
-//! | `decode`, `router`, `identifier` | nodes → [`resolved::Config`]: defaults, ranges, relations |
+//! | `decode`, `router`, `identifier`, `routes` | nodes → [`resolved::Config`]: defaults, ranges, relations |
 //! | `json` | [`resolved::Config`] → JSON that loads again |
 //!
 //! Loading is a function of the text: reading the file, and reading it again, is `control`'s work.
@@ -26,7 +26,9 @@ mod keys;
 mod lookup;
 mod problem;
 pub mod resolved;
+mod route;
 mod router;
+mod routes;
 mod value;
 mod yaml;
 

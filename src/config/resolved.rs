@@ -2,9 +2,12 @@
 //! program would have to guess about. The rest of the program sees only these types.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::naming::{Dtab, Path};
+
+pub use super::route::{Action, Fixed, HostPattern, Part, PathPattern, Route, Target, Wanted};
 
 /// One whole configuration file.
 #[derive(Debug, Clone)]
@@ -116,6 +119,8 @@ pub enum Identifier {
     Path { segments: usize, consume: bool },
     /// `io.l5d.static`: always the same.
     Static { path: Path },
+    /// `io.l5d.routes`: the first route that fits.
+    Routes { routes: Arc<[Route]> },
 }
 
 /// Client policy (linkerd's `client:` with kind `io.l5d.global`).

@@ -119,6 +119,11 @@ impl<'a> Value<'a> {
         Some(text)
     }
 
+    /// Text that may be empty.
+    pub fn any_text(&self, what: &str) -> Option<&'a str> {
+        self.scalar(what).map(|(text, _)| text)
+    }
+
     pub fn int(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let (text, style) = self.scalar("a whole number")?;
         let digits = text.strip_prefix('-').unwrap_or(text);

@@ -18,7 +18,8 @@ use super::Router;
 use super::client::Client;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Connecting, Connection, Exchange};
-use super::identify::identify;
+use super::identify::Identified;
+use super::identify::answer::answer;
 use super::pump::{Pump, SPLICE_FROM, Stop};
 use super::refusal::{Refusal, Retry};
 use super::tunnel;
@@ -28,7 +29,7 @@ const ATTEMPTS: usize = 3;
 
 /// How a request ended.
 pub enum Outcome {
-    /// A backend's response was written to its end.
+    /// A response was written to its end: a backend's, or a route's own.
     Answered,
     /// The connection became a tunnel, which has ended.
     Tunnelled,
@@ -133,19 +134,30 @@ impl Walk<'_, '_> {
         let router = self.router;
         let mut name = router.shard.vector();
         let config = &router.config;
-        let named = identify(
-            &config.identifiers,
-            &config.dst_prefix,
-            self.head,
-            &mut name,
-        );
-        let route = named.map(|()| {
-            router
-                .binder
-                .bind(&name, &router.clients, router.shard.now())
-        });
+        let identified = router
+            .identifiers
+            .identify(&config.dst_prefix, self.head, &mut name);
+        let route = match identified {
+            Ok(Identified::Named) => {
+                let now = router.shard.now();
+                Ok(router.binder.bind(&name, &router.clients, now))
+            }
+            Ok(Identified::Answer(action)) => {
+                let (response, draining) = (&mut *self.response, router.draining.get());
+                answer(
+                    &router.shard,
+                    action,
+                    self.head,
+                    response,
+                    self.request,
+                    draining,
+                );
+                Err(Outcome::Answered)
+            }
+            Err(refusal) => Err(Outcome::Refused(refusal)),
+        };
         router.shard.recycle(name);
-        let route = route.map_err(Outcome::Refused)?;
+        let route = route?;
         let client = route
             .client(&mut || router.random())
             .map(Rc::clone)

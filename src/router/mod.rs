@@ -36,6 +36,7 @@ use crate::telemetry::{RouterSnapshot, RouterStats};
 
 use bind::Binder;
 use client::{Clients, Resolved, Resolver};
+use identify::Identifiers;
 use refusal::Refusal;
 use server::Loads;
 
@@ -53,6 +54,7 @@ pub struct Router {
     pub shard: Shard,
     pub config: Arc<resolved::Router>,
     pub servers: Vec<Rc<resolved::Server>>,
+    pub identifiers: Identifiers,
     pub binder: Binder,
     pub clients: Clients,
     pub limits: Limits,
@@ -94,6 +96,7 @@ impl Router {
         let router = Rc::new(Router {
             shard: shard.clone(),
             servers: config.servers.iter().cloned().map(Rc::new).collect(),
+            identifiers: Identifiers::new(&config.identifiers),
             binder: Binder::new(config.dtab.clone(), config.binding_cache, around.seed),
             clients: Clients::new(shard, config.client.clone(), around.resolver, around.seed),
             limits,

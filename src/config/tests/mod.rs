@@ -5,6 +5,7 @@ mod documented;
 mod mutated;
 mod policies;
 mod refused;
+mod routes;
 mod syntax;
 mod together;
 

@@ -249,6 +249,29 @@ impl<'a> Request<'a> {
         self.responded = true;
     }
 
+    /// Writes a whole response that the proxy makes itself and that is no refusal. To a HEAD the
+    /// length of the body is declared, and nothing sent.
+    pub fn answer(&mut self, shard: &Shard, head: &mut ResponseHead, body: &[u8], draining: bool) {
+        self.keep_alive &= self.decoder.is_done() && !draining;
+        let is_head = self.method == Method::Head;
+        if let (true, BodyLength::Exact(length)) = (is_head, head.body) {
+            head.declared_length = Some(length);
+            head.body = BodyLength::Empty;
+        }
+        let framing = ResponseFraming {
+            version: self.version,
+            body: head.body,
+            keep_alive: self.keep_alive,
+        };
+        let mut bytes = shard.vector();
+        h1::write_response(&mut bytes, head, &framing);
+        if !is_head {
+            bytes.extend_from_slice(body);
+        }
+        self.connection.wire.socket.write(Segment::Owned(bytes));
+        self.responded = true;
+    }
+
     /// Ready when at most `limit` bytes wait to be sent to the client; an error when it is gone.
     pub fn poll_unsent(&self, limit: usize) -> Poll<Result<(), ()>> {
         self.connection

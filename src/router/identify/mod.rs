@@ -3,36 +3,102 @@
 //! A name is written as [`Path::encode`] keeps it, into a vector of the request, so that looking a
 //! known name up costs no allocation.
 
-use crate::config::resolved::Identifier;
+pub mod answer;
+pub mod conditions;
+pub mod routes;
+
+use crate::config::resolved::{Action, Identifier, PathPattern, Route};
 use crate::http::{RequestHead, Version};
 use crate::naming::Path;
 
 use super::refusal::Refusal;
+use routes::Table;
 
-/// Writes the logical name of `head` into `name`: the first identifier that finds one wins.
-///
-/// # Errors
-/// 400 with what each identifier missed.
-pub fn identify(
-    identifiers: &[Identifier],
-    prefix: &Path,
-    head: &mut RequestHead,
-    name: &mut Vec<u8>,
-) -> Result<(), Refusal> {
-    let mut missed = Vec::new();
-    for identifier in identifiers {
-        name.clear();
-        name.extend_from_slice(prefix.as_encoded());
-        match apply(identifier, head, name) {
-            Ok(()) => return Ok(()),
-            Err(why) => missed.push(why),
-        }
+/// The identifiers of one router on one shard, in the order in which they are tried.
+pub struct Identifiers(Vec<Way>);
+
+enum Way {
+    Plain(Identifier),
+    Routes(Table),
+}
+
+/// What identification came to.
+pub enum Identified<'i> {
+    /// The request has a name.
+    Named,
+    /// Its route answers it.
+    Answer(&'i Action),
+}
+
+impl Identifiers {
+    #[must_use]
+    pub fn new(identifiers: &[Identifier]) -> Identifiers {
+        let way = |identifier: &Identifier| match identifier {
+            Identifier::Routes { routes } => Way::Routes(Table::new(routes)),
+            plain => Way::Plain(plain.clone()),
+        };
+        Identifiers(identifiers.iter().map(way).collect())
     }
-    Err(Refusal::client(
-        400,
-        "unidentified",
-        format!("the request has no name: {}", missed.join("; ")),
-    ))
+
+    /// Writes the logical name of `head` into `name`: the first identifier that finds one wins.
+    ///
+    /// # Errors
+    /// 400 with what each identifier missed.
+    pub fn identify(
+        &self,
+        prefix: &Path,
+        head: &mut RequestHead,
+        name: &mut Vec<u8>,
+    ) -> Result<Identified<'_>, Refusal> {
+        let mut missed = Vec::new();
+        for way in &self.0 {
+            name.clear();
+            name.extend_from_slice(prefix.as_encoded());
+            let found = match way {
+                Way::Plain(identifier) => apply(identifier, head, name).map(|()| Identified::Named),
+                Way::Routes(table) => match table.find(head) {
+                    Some(route) => Ok(take(route, head, name)),
+                    None => Err("no route fits".to_owned()),
+                },
+            };
+            match found {
+                Ok(found) => return Ok(found),
+                Err(why) => missed.push(why),
+            }
+        }
+        Err(Refusal::client(
+            400,
+            "unidentified",
+            format!("the request has no name: {}", missed.join("; ")),
+        ))
+    }
+}
+
+/// Does to a request what its route says.
+fn take<'r>(route: &'r Route, head: &mut RequestHead, name: &mut Vec<u8>) -> Identified<'r> {
+    let Action::Name { name: own, rewrite } = &route.action else {
+        return Identified::Answer(&route.action);
+    };
+    name.extend_from_slice(own.as_encoded());
+    if let Some(rewrite) = rewrite {
+        let matched = match &route.path {
+            PathPattern::Prefix(matched) | PathPattern::Exact(matched) => matched.len(),
+            PathPattern::Any | PathPattern::Regex(_) => 0,
+        };
+        // The name's vector is at hand and has room: nothing is allocated.
+        let start = name.len();
+        let rest = head.path().get(matched..).unwrap_or_default();
+        name.extend_from_slice(rewrite.as_bytes());
+        name.extend_from_slice(rest);
+        if name.len() == start {
+            name.push(b'/');
+        }
+        name.extend_from_slice(&head.target()[head.path().len()..]);
+        let fits = head.set_target(&name[start..]);
+        debug_assert!(fits, "parts of checked targets are a target");
+        name.truncate(start);
+    }
+    Identified::Named
 }
 
 fn apply(
@@ -94,6 +160,8 @@ fn apply(
             name.extend_from_slice(path.as_encoded());
             Ok(())
         }
+        // Indexed, they are a way of their own.
+        Identifier::Routes { .. } => Err("no route fits".to_owned()),
     }
 }
 
@@ -157,7 +225,10 @@ mod tests {
         let mut head = head(text);
         let mut name = Vec::new();
         let prefix: Path = "/svc".parse().unwrap();
-        identify(&[identifier], &prefix, &mut head, &mut name).map_err(|e| e.text.into_owned())?;
+        let found = Identifiers::new(&[identifier])
+            .identify(&prefix, &mut head, &mut name)
+            .map(|_| ());
+        found.map_err(|refusal| refusal.text.into_owned())?;
         Ok((Path::from_encoded(&name).to_string(), head))
     }
 
