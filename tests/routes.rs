@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::net::SocketAddr;
+
 use support::proxy::inet;
 use support::{Backend, Client, Driver, Setup};
 
@@ -88,9 +90,20 @@ fn redirects(driver: Driver) {
         assert_eq!(response.field("content-length"), Some("0"));
         assert_eq!(response.field("l5d-err"), None);
     }
-    let metrics = proxy.admin("/admin/metrics/prometheus");
-    assert!(metrics.contains("308"), "{metrics}");
-    assert!(!metrics.contains("unidentified\"} 1"), "{metrics}");
+    let mut admin = Client::connect(admin_of(&proxy));
+    let metrics = admin.get("/admin/metrics/prometheus").text();
+    let counted = "ringlink_responses_total{rt=\"it\",status=\"308\"} 3\n";
+    assert!(metrics.contains(counted), "{metrics}");
+    let refused = |line: &str| line.starts_with("ringlink_refusals") && !line.ends_with(" 0");
+    assert!(!metrics.lines().any(refused), "{metrics}");
+}
+
+/// Where the proxy says that its admin server is.
+fn admin_of(proxy: &support::Proxy) -> SocketAddr {
+    let said = proxy.said();
+    let (_, after) = said.split_once("admin: http://").expect("it is up");
+    let addr = after.split(['/', ' ', '\n']).next().expect("an address");
+    addr.parse().expect("an address")
 }
 
 fn responds(driver: Driver) {
