@@ -1,10 +1,11 @@
-//! The command line: `ringlink CONFIG`, `ringlink check CONFIG`, `ringlink demo`.
+//! The command line: `ringlink CONFIG`, `ringlink check CONFIG`, `ringlink explain`, `ringlink demo`.
 //!
 //! What goes wrong before the proxy runs is told to a person: every problem of a configuration, or
 //! one line that begins with `ringlink:`, on standard error. What happens afterwards is told to the
 //! log, which is standard error, too, so that standard output stays the demo's and the checker's.
 #![forbid(unsafe_code)]
 
+mod explain;
 mod run;
 
 use std::io::{IsTerminal, Read};
@@ -50,6 +51,11 @@ enum Command {
         /// The configuration file; `-` reads standard input
         config: String,
     },
+    /// Tell how a name, or a request, comes to its replicas
+    ///
+    /// Ends with 0 if it leads to replicas or is answered by a route, with 1 if it leads nowhere,
+    /// and with 2 if that cannot be told.
+    Explain(explain::Args),
     /// Run three small services with a ringlink in front of and between them
     Demo {
         /// Walk through the demo and tell whether everything went as it should
@@ -92,6 +98,7 @@ pub fn main() -> ExitCode {
         .init();
     let done = match (args.command, args.config) {
         (Some(Command::Check { config }), _) => check(&config),
+        (Some(Command::Explain(args)), _) => return explain::main(&args),
         (Some(Command::Demo { check: true }), _) => demo::check(),
         (Some(Command::Demo { check: false }), _) => demo::run(),
         (None, Some(config)) => load(&config).and_then(run::run),

@@ -67,3 +67,18 @@ pub fn header(value: &Value<'_>) -> Option<String> {
     }
     Some(name.to_owned())
 }
+
+impl Identifier {
+    /// The canonical name of its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Identifier::HeaderToken { .. } => "io.l5d.header.token",
+            Identifier::Header { .. } => "io.l5d.header",
+            Identifier::MethodAndHost { .. } => "io.l5d.methodAndHost",
+            Identifier::Path { .. } => "io.l5d.path",
+            Identifier::Static { .. } => "io.l5d.static",
+            Identifier::Routes { .. } => "io.l5d.routes",
+        }
+    }
+}

@@ -95,22 +95,20 @@ fn server(server: &Server) -> Value {
 }
 
 fn identifier(identifier: &Identifier) -> Value {
+    let kind = identifier.kind();
     match identifier {
-        Identifier::HeaderToken { header } => {
-            json!({ "kind": "io.l5d.header.token", "header": header })
+        Identifier::HeaderToken { header } | Identifier::Header { header } => {
+            json!({ "kind": kind, "header": header })
         }
-        Identifier::Header { header } => json!({ "kind": "io.l5d.header", "header": header }),
         Identifier::MethodAndHost { uri_in_dst } => {
-            json!({ "kind": "io.l5d.methodAndHost", "httpUriInDst": uri_in_dst })
+            json!({ "kind": kind, "httpUriInDst": uri_in_dst })
         }
         Identifier::Path { segments, consume } => {
-            json!({ "kind": "io.l5d.path", "segments": segments, "consume": consume })
+            json!({ "kind": kind, "segments": segments, "consume": consume })
         }
-        Identifier::Static { path } => {
-            json!({ "kind": "io.l5d.static", "path": path.to_string() })
-        }
+        Identifier::Static { path } => json!({ "kind": kind, "path": path.to_string() }),
         Identifier::Routes { routes } => json!({
-            "kind": "io.l5d.routes",
+            "kind": kind,
             "routes": routes.iter().map(Route::to_json).collect::<Vec<_>>(),
         }),
     }

@@ -30,11 +30,11 @@ use super::utility::{self, Utility};
 pub const MAX_DEPTH: u32 = 100;
 
 /// Paths that one run visits or queues, at most, over all branches.
-const MAX_WORK: usize = 10_000;
+pub(super) const MAX_WORK: usize = 10_000;
 
 /// Alts and Unions within each other in one run, at most. Bounds the nesting of results, which
 /// others walk recursively.
-const MAX_FRAMES: usize = 512;
+pub(super) const MAX_FRAMES: usize = 512;
 
 /// A name at the end of delegation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

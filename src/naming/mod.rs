@@ -17,6 +17,7 @@
 mod delegate;
 mod dtab;
 mod error;
+pub mod explain;
 mod inet;
 mod parse;
 mod path;

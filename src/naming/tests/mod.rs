@@ -1,6 +1,7 @@
 //! The language, case by case. Every table names what it is about; a failing case prints itself.
 
 mod binding;
+mod explaining;
 mod lookup;
 mod machine;
 mod properties;

@@ -95,6 +95,12 @@ impl Table {
     /// The first route that fits a request.
     #[must_use]
     pub fn find(&self, head: &RequestHead) -> Option<&Route> {
+        self.routes.get(self.position(head)?)
+    }
+
+    /// The index of the first route that fits a request.
+    #[must_use]
+    pub fn position(&self, head: &RequestHead) -> Option<usize> {
         let path = head.path();
         let host = HostName::of(head.authority());
         let fits = |order: u32| conditions_fit(&self.routes[order as usize], head);
@@ -103,7 +109,7 @@ impl Table {
         if self.has_patterns {
             self.for_each_place(&host, |place| place.search(path, &mut best, &fits));
         }
-        self.routes.get(best as usize)
+        (best != u32::MAX).then_some(best as usize)
     }
 
     fn for_each_place(&self, host: &HostName, mut visit: impl FnMut(&Place)) {
