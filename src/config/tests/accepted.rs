@@ -198,7 +198,7 @@ fn json_loads_again() {
 
 #[test]
 fn shipped_configurations_load() {
-    for name in ["http", "edge", "sidecar"] {
+    for name in ["http", "edge", "sidecar", "routes"] {
         round_trip(&ok(&file(&format!("configs/{name}.yaml"))));
     }
 }

@@ -119,8 +119,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_files(which in 0..3_usize, edits in prop::collection::vec(edit(), 1..6)) {
-        let name = ["http", "edge", "sidecar"][which];
+    fn mutated_files(which in 0..4_usize, edits in prop::collection::vec(edit(), 1..6)) {
+        let name = ["http", "edge", "sidecar", "routes"][which];
         let text = file(&format!("configs/{name}.yaml"));
         check(&edits.iter().fold(text, |text, edit| apply(&text, edit)));
     }

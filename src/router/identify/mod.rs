@@ -1,15 +1,20 @@
 //! Identification: from a request's head to its logical name.
 //!
 //! A name is written as [`Path::encode`] keeps it, into a vector of the request, so that looking a
-//! known name up costs no allocation.
+//! known name up costs no allocation. Nor does an identifier that finds none, as long as another
+//! does: what each missed is put into words only when all of them failed.
 
 pub mod answer;
 pub mod conditions;
+mod plain;
+mod rewrite;
 pub mod routes;
 
+use std::fmt;
+
 use crate::config::resolved::{Action, Identifier, PathPattern, Route};
-use crate::http::{RequestHead, Version};
-use crate::naming::Path;
+use crate::http::RequestHead;
+use crate::naming::{ParseError, Path};
 
 use super::refusal::Refusal;
 use routes::Table;
@@ -19,7 +24,7 @@ pub struct Identifiers(Vec<Way>);
 
 enum Way {
     Plain(Identifier),
-    Routes(Table),
+    Routes(Box<Table>),
 }
 
 /// What identification came to.
@@ -34,7 +39,7 @@ impl Identifiers {
     #[must_use]
     pub fn new(identifiers: &[Identifier]) -> Identifiers {
         let way = |identifier: &Identifier| match identifier {
-            Identifier::Routes { routes } => Way::Routes(Table::new(routes)),
+            Identifier::Routes { routes } => Way::Routes(Box::new(Table::new(routes))),
             plain => Way::Plain(plain.clone()),
         };
         Identifiers(identifiers.iter().map(way).collect())
@@ -50,27 +55,65 @@ impl Identifiers {
         head: &mut RequestHead,
         name: &mut Vec<u8>,
     ) -> Result<Identified<'_>, Refusal> {
-        let mut missed = Vec::new();
         for way in &self.0 {
             name.clear();
             name.extend_from_slice(prefix.as_encoded());
-            let found = match way {
-                Way::Plain(identifier) => apply(identifier, head, name).map(|()| Identified::Named),
-                Way::Routes(table) => match table.find(head) {
-                    Some(route) => Ok(take(route, head, name)),
-                    None => Err("no route fits".to_owned()),
-                },
-            };
-            match found {
-                Ok(found) => return Ok(found),
-                Err(why) => missed.push(why),
+            if let Ok(found) = way.identify(head, name) {
+                return Ok(found);
             }
         }
+        let missed = self
+            .0
+            .iter()
+            .filter_map(|way| way.identify(head, name).err());
+        let missed: Vec<_> = missed.map(|missed| missed.to_string()).collect();
         Err(Refusal::client(
             400,
             "unidentified",
             format!("the request has no name: {}", missed.join("; ")),
         ))
+    }
+}
+
+impl Way {
+    /// Appends the name of a request, below the prefix that is there.
+    fn identify(
+        &self,
+        head: &mut RequestHead,
+        name: &mut Vec<u8>,
+    ) -> Result<Identified<'_>, Missed<'_>> {
+        match self {
+            Way::Plain(identifier) => {
+                plain::identify(identifier, head, name).map(|()| Identified::Named)
+            }
+            Way::Routes(table) => match table.find(head) {
+                Some(route) => Ok(take(route, head, name)),
+                None => Err(Missed::Route),
+            },
+        }
+    }
+}
+
+/// Why an identifier found no name.
+enum Missed<'i> {
+    /// There is no header of this name, or nothing in it.
+    Header(&'i str),
+    /// The header of this name holds no path.
+    Path(&'i str, Option<ParseError>),
+    /// The path has fewer segments than this.
+    Segments(usize),
+    Route,
+}
+
+impl fmt::Display for Missed<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missed::Header(header) => write!(out, "{header} header is absent"),
+            Missed::Path(header, Some(error)) => write!(out, "{header} header is no path: {error}"),
+            Missed::Path(header, None) => write!(out, "{header} header is no path: it is not text"),
+            Missed::Segments(n) => write!(out, "the path has fewer than {n} segments"),
+            Missed::Route => out.write_str("no route fits"),
+        }
     }
 }
 
@@ -85,127 +128,9 @@ fn take<'r>(route: &'r Route, head: &mut RequestHead, name: &mut Vec<u8>) -> Ide
             PathPattern::Prefix(matched) | PathPattern::Exact(matched) => matched.len(),
             PathPattern::Any | PathPattern::Regex(_) => 0,
         };
-        // The name's vector is at hand and has room: nothing is allocated.
-        let start = name.len();
-        let rest = head.path().get(matched..).unwrap_or_default();
-        name.extend_from_slice(rewrite.as_bytes());
-        name.extend_from_slice(rest);
-        if name.len() == start {
-            name.push(b'/');
-        }
-        name.extend_from_slice(&head.target()[head.path().len()..]);
-        let fits = head.set_target(&name[start..]);
-        debug_assert!(fits, "parts of checked targets are a target");
-        name.truncate(start);
+        rewrite::replace_start(head, matched, rewrite.as_bytes(), name);
     }
     Identified::Named
-}
-
-fn apply(
-    identifier: &Identifier,
-    head: &mut RequestHead,
-    name: &mut Vec<u8>,
-) -> Result<(), String> {
-    match identifier {
-        Identifier::HeaderToken { header } => {
-            Path::encode(value_of(head, header)?, name);
-            Ok(())
-        }
-        Identifier::Header { header } => {
-            let value = value_of(head, header)?;
-            let path = std::str::from_utf8(value).ok().map(str::parse::<Path>);
-            match path {
-                Some(Ok(path)) => name.extend_from_slice(path.as_encoded()),
-                Some(Err(error)) => return Err(format!("{header} header is no path: {error}")),
-                None => return Err(format!("{header} header is no path: it is not text")),
-            }
-            Ok(())
-        }
-        Identifier::MethodAndHost { uri_in_dst } => {
-            if head.version == Version::Http10 {
-                Path::encode(b"1.0", name);
-                Path::encode(head.method_bytes(), name);
-            } else {
-                if head.authority().is_empty() {
-                    return Err("Host header is absent".to_owned());
-                }
-                Path::encode(b"1.1", name);
-                Path::encode(head.method_bytes(), name);
-                Path::encode(&head.authority().to_ascii_lowercase(), name);
-            }
-            if *uri_in_dst {
-                for segment in segments(head.path()) {
-                    Path::encode(segment, name);
-                }
-            }
-            Ok(())
-        }
-        Identifier::Path {
-            segments: n,
-            consume,
-        } => {
-            let found = segments(head.path()).take(*n).fold(0, |count, segment| {
-                Path::encode(segment, name);
-                count + 1
-            });
-            if found < *n {
-                return Err(format!("the path has fewer than {n} segments"));
-            }
-            if *consume {
-                consume_segments(head, *n);
-            }
-            Ok(())
-        }
-        Identifier::Static { path } => {
-            name.extend_from_slice(path.as_encoded());
-            Ok(())
-        }
-        // Indexed, they are a way of their own.
-        Identifier::Routes { .. } => Err("no route fits".to_owned()),
-    }
-}
-
-/// The value of a header; the authority for `Host`, which a head keeps apart.
-fn value_of<'h>(head: &'h RequestHead, header: &str) -> Result<&'h [u8], String> {
-    let value = if header.eq_ignore_ascii_case("host") {
-        Some(head.authority())
-    } else {
-        head.fields.get_named(header.as_bytes())
-    };
-    value
-        .filter(|value| !value.is_empty())
-        .ok_or_else(|| format!("{header} header is absent"))
-}
-
-fn segments(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    path.split(|byte| *byte == b'/')
-        .filter(|segment| !segment.is_empty())
-}
-
-/// Removes the first `n` segments of the path, keeping the query and a trailing slash.
-fn consume_segments(head: &mut RequestHead, n: usize) {
-    let path_len = head.path().len();
-    let mut rest = head.path();
-    for _ in 0..n {
-        let start = rest
-            .iter()
-            .position(|byte| *byte != b'/')
-            .unwrap_or(rest.len());
-        rest = &rest[start..];
-        let end = rest
-            .iter()
-            .position(|byte| *byte == b'/')
-            .unwrap_or(rest.len());
-        rest = &rest[end..];
-    }
-    let mut target = if rest.is_empty() {
-        b"/".to_vec()
-    } else {
-        rest.to_vec()
-    };
-    target.extend_from_slice(&head.target()[path_len..]);
-    let fits = head.set_target(&target);
-    debug_assert!(fits, "part of a checked target is a target");
 }
 
 #[cfg(test)]
