@@ -146,8 +146,7 @@ fn responds(driver: Driver) {
     assert!(old.is_closed());
 }
 
-/// A body that came whole leaves the connection in use; of one that did not, nothing is taken for
-/// the next request.
+/// Of a body that nobody reads, nothing is taken for the next request.
 fn bodies_of_answered_requests(driver: Driver) {
     let proxy = setup(driver, "", &["{respond: {body: 'ok'}}"]).start();
     let mut client = proxy.client();

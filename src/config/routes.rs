@@ -4,6 +4,7 @@
 //! does not keep, rewrites without a prefix to replace, redirects that leave it to the client which
 //! host they lead to.
 
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use super::cursor::Cursor;
@@ -85,7 +86,8 @@ fn hosts(value: &Value<'_>) -> Vec<HostPattern> {
             Some(rest) => (rest, true),
             None => (lower.as_str(), false),
         };
-        let literal = name.starts_with('[') && name.ends_with(']') && !below;
+        let inner = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+        let literal = !below && inner.is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
         let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         let label = |label: &str| !label.is_empty();
         let plain = name.bytes().all(allowed) && name.split('.').all(label);
@@ -219,6 +221,8 @@ fn path_text<'a>(value: &Value<'a>) -> Option<&'a str> {
 fn regex(value: &Value<'_>) -> Option<regex::bytes::Regex> {
     let text = value.text("a regular expression")?;
     let built = regex::bytes::RegexBuilder::new(text)
+        // Paths are ASCII; Unicode's classes would only be large.
+        .unicode(false)
         .size_limit(REGEX_BYTES)
         .dfa_size_limit(4 * REGEX_BYTES)
         .build();

@@ -69,6 +69,18 @@ fn wrong_routes_are_told_with_their_place() {
             ".host[1]",
             "`a.*` is not a host",
         ),
+        (
+            "{host: '[::g]', name: /c}",
+            "5:12",
+            ".host",
+            "`[::g]` is not a host",
+        ),
+        (
+            "{regex: '\\p{Greek}', name: /c}",
+            "5:13",
+            ".regex",
+            "not a regular expression: …",
+        ),
         ("{host: [], name: /c}", "5:12", ".host", "the list is empty"),
         (
             "{methods: get, name: /c}",

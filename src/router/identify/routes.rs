@@ -152,6 +152,7 @@ impl Place {
         let group = |patterns: &[(u32, Regex)]| {
             let texts = patterns.iter().map(|(_, regex)| regex.as_str());
             let filter = RegexSetBuilder::new(texts)
+                .unicode(false)
                 .size_limit(GROUP_BYTES)
                 .dfa_size_limit(GROUP_BYTES)
                 .build();
