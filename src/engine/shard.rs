@@ -15,7 +15,7 @@ use std::task::Poll;
 
 use super::buf::BufPool;
 use super::driver::{Completion, Driver, DriverCounters, Fd, Wait};
-use super::heap::Tide;
+use super::heap::{self, Tide};
 use super::io::Io;
 use super::mailbox::Doorbell;
 use super::slab::Key;
@@ -350,7 +350,10 @@ impl Shard {
             io.driver.trim(&inner.bufs);
             io.spare.trim(TRIM_KEEP);
         }
-        inner.tide.borrow_mut().look(inner.tasks.len());
+        let (peak, now) = (inner.tasks.take_peak(), inner.tasks.len());
+        if inner.tide.borrow_mut().look(peak, now) {
+            heap::return_freed();
+        }
     }
 }
 

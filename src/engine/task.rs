@@ -31,14 +31,19 @@ pub(super) struct Tasks {
     ready: RefCell<VecDeque<Key>>,
     current: Cell<Option<Key>>,
     panics: Cell<u64>,
+    /// Tasks at most since the last [`Tasks::take_peak`].
+    peak: Cell<usize>,
 }
 
 impl Tasks {
     pub(super) fn spawn(&self, future: impl Future<Output = ()> + 'static) -> Key {
-        let key = self.slab.borrow_mut().insert(Task {
+        let mut slab = self.slab.borrow_mut();
+        let key = slab.insert(Task {
             future: Some(Box::pin(future)),
             queued: true,
         });
+        self.peak.set(self.peak.get().max(slab.len()));
+        drop(slab);
         self.ready.borrow_mut().push_back(key);
         key
     }
@@ -79,6 +84,11 @@ impl Tasks {
 
     pub(super) fn len(&self) -> usize {
         self.slab.borrow().len()
+    }
+
+    /// How many tasks there were at most since this was last asked.
+    pub(super) fn take_peak(&self) -> usize {
+        self.peak.replace(self.len())
     }
 
     pub(super) fn panics(&self) -> u64 {
