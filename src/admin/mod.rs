@@ -8,6 +8,7 @@
 //! requests that a page of another origin sends.
 #![forbid(unsafe_code)]
 
+mod delegator;
 mod histogram;
 mod metrics;
 mod process;
@@ -50,6 +51,7 @@ pub async fn serve(listener: TcpListener, running: Running, stop: Stop) {
         .route("/metrics", get(prometheus))
         .route("/admin/metrics/prometheus", get(prometheus))
         .route("/config.json", get(config))
+        .route("/delegator.json", get(delegator::get).post(delegator::post))
         .route("/admin/shutdown", post(shut_down))
         .with_state(admin);
     // It ends only with the runtime: errors of single connections stay theirs.

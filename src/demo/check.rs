@@ -136,6 +136,8 @@ fn admin(places: &Places) -> Result<(), String> {
     expect(read("/admin/ping")?.body == "pong", || "no pong".to_owned())?;
     let config = read("/config.json")?.body;
     expect(config.contains("gen-v1"), || config)?;
+    let tree = read("/delegator.json?path=/svc/gen")?.body;
+    expect(tree.contains("\"type\":\"union\""), || tree)?;
     let metrics = read("/metrics")?.body;
     let value = |name: &str| -> Result<u64, String> {
         let line = metrics.lines().find_map(|line| line.strip_prefix(name));
