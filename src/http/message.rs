@@ -112,7 +112,8 @@ impl RequestHead {
     }
 
     /// Who is asked: the value of Host, or the authority of an absolute-form or CONNECT target, which
-    /// wins over Host (RFC 9112 §3.2.2). Empty only if an HTTP/1.0 client named none.
+    /// wins over Host (RFC 9112 §3.2.2). Empty if the client said that there is none: by an empty
+    /// Host (RFC 9112 §3.2), or in HTTP/1.0 by none.
     pub fn authority(&self) -> &[u8] {
         self.fields.text(self.authority)
     }

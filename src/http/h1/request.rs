@@ -130,6 +130,8 @@ fn host(
     match framing.host {
         None if version == Version::Http10 => Ok(None),
         None => Err(RequestError::MissingHost),
+        // "There is none": so the next hop is told of a request of HTTP/1.0 that named no host.
+        Some(host) if head.fields.text(host).is_empty() => Ok(None),
         Some(host) if !is_authority(head.fields.text(host)) => Err(RequestError::BadHost),
         host => Ok(host),
     }
