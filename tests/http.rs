@@ -14,7 +14,6 @@ both_drivers!(
     bodies_with_a_length,
     bodies_in_chunks,
     bodies_for_http_10,
-    no_host_in_http_10,
     response_trailers,
     chunk_extensions,
     responses_until_close,
@@ -140,26 +139,6 @@ fn bodies_for_http_10(driver: Driver) {
             assert!(client.is_closed());
         }
     }
-}
-
-/// It goes through two proxies, of which the second is told that there is no host.
-fn no_host_in_http_10(driver: Driver) {
-    let by_path = |addr| {
-        Setup::to(driver, addr)
-            .router("identifier: {kind: io.l5d.path}")
-            .start()
-    };
-    let backend = Backend::echo();
-    let second = by_path(backend.addr);
-    let first = by_path(second.addr);
-    let response = first.client().ask("GET /web HTTP/1.0\r\n\r\n");
-    assert_eq!(response.status, 200, "{response:?}");
-    assert_eq!(backend.requests()[0].field("host"), Some(""));
-    // A name that is the host's needs one.
-    let proxy = Setup::to(driver, backend.addr).start();
-    let response = proxy.client().ask("GET /web HTTP/1.1\r\nHost:\r\n\r\n");
-    assert_eq!(response.status, 400);
-    assert_eq!(backend.requests().len(), 1);
 }
 
 fn response_trailers(driver: Driver) {

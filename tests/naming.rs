@@ -19,6 +19,7 @@ both_drivers!(
     later_entries_win,
     many_names,
     names_of_hosts,
+    no_host_in_http_10,
 );
 
 fn get(client: &mut Client, target: &str, fields: &str) -> (u16, String) {
@@ -270,4 +271,24 @@ fn names_of_hosts(driver: Driver) {
     let (status, why) = get(&mut client, "/", "Host: gone\r\n");
     assert!(matches!(status, 502 | 503), "{status} {why}");
     assert!(!why.is_empty());
+}
+
+/// A request of HTTP/1.0 without Host goes through two proxies, of which the second is told that there is no host.
+fn no_host_in_http_10(driver: Driver) {
+    let by_path = |addr| {
+        Setup::to(driver, addr)
+            .router("identifier: {kind: io.l5d.path}")
+            .start()
+    };
+    let backend = Backend::echo();
+    let second = by_path(backend.addr);
+    let first = by_path(second.addr);
+    let response = first.client().ask("GET /web HTTP/1.0\r\n\r\n");
+    assert_eq!(response.status, 200, "{response:?}");
+    assert_eq!(backend.requests()[0].field("host"), Some(""));
+    // A name that is the host's needs one.
+    let proxy = Setup::to(driver, backend.addr).start();
+    let response = proxy.client().ask("GET /web HTTP/1.1\r\nHost:\r\n\r\n");
+    assert_eq!(response.status, 400);
+    assert_eq!(backend.requests().len(), 1);
 }
