@@ -273,7 +273,8 @@ fn names_of_hosts(driver: Driver) {
     assert!(!why.is_empty());
 }
 
-/// A request of HTTP/1.0 without Host goes through two proxies, of which the second is told that there is no host.
+/// A request of HTTP/1.0 without Host goes through two proxies; the second is told that there is
+/// none.
 fn no_host_in_http_10(driver: Driver) {
     let by_path = |addr| {
         Setup::to(driver, addr)
