@@ -36,24 +36,22 @@ pub async fn get(
     State(admin): State<Admin>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    match asked {
-        Ok(Query(asked)) => respond(admin.running.config(), &asked),
-        Err(rejection) => rejection.into_response(),
-    }
+    respond(&admin, asked.map(|Query(asked)| asked))
 }
 
 pub async fn post(
     State(admin): State<Admin>,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Response {
-    match asked {
-        Ok(Json(asked)) => respond(admin.running.config(), &asked),
-        Err(rejection) => rejection.into_response(),
-    }
+    respond(&admin, asked.map(|Json(asked)| asked))
 }
 
-fn respond(config: &Config, asked: &Asked) -> Response {
-    match answer(config, asked) {
+fn respond(admin: &Admin, asked: Result<Asked, impl IntoResponse>) -> Response {
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(rejection) => return rejection.into_response(),
+    };
+    match answer(admin.running.config(), &asked) {
         Ok(tree) => Json(tree).into_response(),
         Err((status, why)) => (status, format!("{why}\n")).into_response(),
     }
