@@ -21,7 +21,7 @@ use std::vec::IntoIter;
 
 use super::dtab::Dtab;
 use super::error::{BindError, Fault};
-use super::inet::Inet;
+use super::inet::Addr;
 use super::path::Path;
 use super::tree::{NameTree, Weight, Weighted, union_of};
 use super::utility::{self, Utility};
@@ -43,7 +43,7 @@ pub struct Bound {
     /// `/$/fixedinet` differs from `/$/inet` by its id only: resolve once or keep resolving.
     pub id: Path,
     /// Where it is.
-    pub addr: Inet,
+    pub addr: Addr,
     /// What of the name the namer did not use.
     pub residual: Path,
 }

@@ -16,6 +16,24 @@ pub struct Inet {
     pub port: u16,
 }
 
+/// Where a bound name is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Addr {
+    /// At a host and port.
+    Inet(Inet),
+    /// Where the namer of this number says; it is asked by the bound name's id.
+    Namer(usize),
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addr::Inet(inet) => inet.fmt(out),
+            Addr::Namer(number) => write!(out, "namer {number}"),
+        }
+    }
+}
+
 impl Inet {
     /// The address, if the host is a literal and no DNS is needed: IPv6, dotted IPv4, IPv4 with
     /// fewer parts of which the last fills what is missing (`127.1`), or `localhost`.

@@ -30,6 +30,6 @@ mod tests;
 pub use delegate::{Answer, Bound, Delegation, MAX_DEPTH, Named, Outcome, Step, bind};
 pub use dtab::{Dentry, Dtab, Elem, Prefix};
 pub use error::{BindError, Fault, ParseError};
-pub use inet::Inet;
+pub use inet::{Addr, Inet};
 pub use path::{Path, Segments};
 pub use tree::{NameTree, Weight, Weighted};

@@ -8,7 +8,7 @@
 
 use super::delegate::{Bound, Named};
 use super::error::{BindError, Fault};
-use super::inet::{Inet, decimal};
+use super::inet::{Addr, Inet, decimal};
 use super::path::Path;
 use super::tree::NameTree;
 
@@ -49,10 +49,10 @@ fn inet(path: &Path) -> Result<Bound, BindError> {
         (Some(_), Some(_)) => at(path, 2, 3),
         (Some(port), None) => Ok(Bound {
             id: path.clone(),
-            addr: Inet {
+            addr: Addr::Inet(Inet {
                 host: "127.0.0.1".to_owned(),
                 port: port_of(path, port, 2)?,
-            },
+            }),
             residual: Path::empty(),
         }),
         _ => Err(bad(path, "neither host nor port in the address", 1)),
@@ -66,10 +66,10 @@ fn at(path: &Path, host: usize, port: usize) -> Result<Bound, BindError> {
         .ok()
         .filter(|name| !name.contains(|c: char| c.is_whitespace() || c.is_control()))
         .ok_or_else(|| bad(path, "the host is not text", host))?;
-    let addr = Inet {
+    let addr = Addr::Inet(Inet {
         host: name.to_owned(),
         port,
-    };
+    });
     Ok(Bound {
         id: path.take(4),
         addr,

@@ -1,26 +1,45 @@
 //! Binding: from a logical name to the clients that serve it, remembered.
 //!
-//! The cache holds one entry per name that was asked for, found or not, and is bounded: a flood of
-//! made-up names evicts the names that were idle longest and grows nothing.
+//! The slow path binds: it knows the dtabs and what the namers say. A shard keeps one [`Route`] per
+//! name that was asked for, found or not, which the slow path keeps current for as long as it is
+//! kept. The first request of a name makes the route and asks; those that come before the answer
+//! wait at the same route. A later answer replaces what the route leads to; a request that already
+//! has its client goes on with it.
+//!
+//! The cache is bounded: when it is full, a new name drives out the one that was idle longest, names
+//! with a dtab of their request first, since there may be as many of those as requests. Only routes
+//! that a request waits at are beyond the bound, and those are as many as connections at most.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
 
 use crate::balance::weighted;
-use crate::naming::{self, Bound, Dtab, NameTree, Path};
+use crate::config::resolved::BindingCache;
+use crate::engine::{Key, Shard};
+use crate::naming::{NameTree, Path};
 
+use super::ask::{Asked, Binding, Target, Wish, Wishes};
 use super::client::{Client, Clients};
 use super::refusal::Refusal;
 
+/// Begins the key of a name with a dtab of its own. No path is encoded like that: it would be a
+/// segment of 4 GiB.
+const LOCAL: [u8; 4] = [0xFF; 4];
+
 /// Where the requests of one logical name go.
 pub struct Route {
-    pub name: Path,
-    tree: Tree,
+    pub asked: Arc<Asked>,
+    tree: RefCell<Tree>,
+    waiting: RefCell<Vec<Key>>,
     used_at: Cell<u64>,
 }
 
 enum Tree {
+    /// The slow path has not answered yet.
+    Unknown,
     Client(Rc<Client>),
     Union(Vec<(f64, Tree)>),
     /// Nobody serves the name; why.
@@ -28,44 +47,76 @@ enum Tree {
 }
 
 impl Route {
-    /// The client for one request: a union's branch is drawn anew each time.
+    /// The client for one request, once it is known: a union's branch is drawn anew each time.
+    /// The running task is woken at the answer.
     ///
     /// # Errors
-    /// 502 when the name is bound to nobody.
-    pub fn client(&self, random: &mut impl FnMut() -> u64) -> Result<&Rc<Client>, &Refusal> {
-        let mut tree = &self.tree;
+    /// When the name is bound to nobody, or cannot be bound.
+    pub fn poll_client(
+        &self,
+        shard: &Shard,
+        random: &mut impl FnMut() -> u64,
+    ) -> Poll<Result<Rc<Client>, Refusal>> {
+        let root = self.tree.borrow();
+        let mut tree = &*root;
         loop {
             match tree {
-                Tree::Client(client) => return Ok(client),
-                Tree::Nobody(refusal) => return Err(refusal),
+                Tree::Client(client) => return Poll::Ready(Ok(Rc::clone(client))),
+                Tree::Nobody(refusal) => return Poll::Ready(Err(refusal.clone())),
                 Tree::Union(branches) => {
                     let weights = branches.iter().map(|(weight, _)| *weight);
                     let drawn = weighted::pick(weights, random()).unwrap_or(0);
                     tree = &branches[drawn].1;
+                }
+                Tree::Unknown => {
+                    let mut waiting = self.waiting.borrow_mut();
+                    let task = shard.this_task();
+                    if waiting.last() != Some(&task) {
+                        waiting.push(task);
+                    }
+                    return Poll::Pending;
                 }
             }
         }
     }
 }
 
+/// What the cache did so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheCounts {
+    /// Names that were not there when asked for.
+    pub misses: u64,
+    /// Names driven out by others.
+    pub evictions: u64,
+    /// Names that nobody asked for any more.
+    pub expirations: u64,
+}
+
 /// The binding cache of one router on one shard.
 pub struct Binder {
-    dtab: Dtab,
-    limit: usize,
+    shard: Shard,
+    limits: BindingCache,
+    wishes: Wishes,
     routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
-    misses: Cell<u64>,
+    /// Where the key of a name with a dtab is put together.
+    scratch: RefCell<Vec<u8>>,
+    counts: Cell<CacheCounts>,
+    swept_at: Cell<u64>,
 }
 
 impl Binder {
     #[must_use]
-    pub fn new(dtab: Dtab, limit: usize, seed: u64) -> Binder {
+    pub fn new(shard: &Shard, limits: BindingCache, wishes: Wishes, seed: u64) -> Binder {
         Binder {
-            dtab,
-            limit: limit.max(1),
+            shard: shard.clone(),
+            limits,
+            wishes,
             routes: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
                 seed,
             ))),
-            misses: Cell::new(0),
+            scratch: RefCell::default(),
+            counts: Cell::default(),
+            swept_at: Cell::new(shard.now()),
         }
     }
 
@@ -79,73 +130,144 @@ impl Binder {
         self.len() == 0
     }
 
-    /// Names that were not in the cache when asked for.
     #[must_use]
-    pub fn misses(&self) -> u64 {
-        self.misses.get()
+    pub fn counts(&self) -> CacheCounts {
+        self.counts.get()
     }
 
-    /// The route of a name, given as [`Path::encode`] writes it.
-    pub fn bind(&self, name: &[u8], clients: &Clients, now: u64) -> Rc<Route> {
-        if let Some(route) = self.routes.borrow().get(name) {
+    /// The route of a name, given as [`Path::encode`] writes it, under the request's own dtab (its
+    /// text, empty if it has none). A name that is not known yet is asked for.
+    pub fn bind(&self, name: &[u8], local: &[u8]) -> Rc<Route> {
+        if local.is_empty() {
+            return self.by_key(name, name, local);
+        }
+        let mut key = self.scratch.borrow_mut();
+        key.clear();
+        key_of(name, local, &mut key);
+        self.by_key(&key, name, local)
+    }
+
+    fn by_key(&self, key: &[u8], name: &[u8], local: &[u8]) -> Rc<Route> {
+        let now = self.shard.now();
+        if let Some(route) = self.routes.borrow().get(key) {
             route.used_at.set(now);
             return Rc::clone(route);
         }
-        self.misses.set(self.misses.get() + 1);
-        let path = Path::from_encoded(name);
-        let tree = match naming::bind(&self.dtab, &path) {
-            Ok(tree) => self.resolve(&path, &tree, clients),
-            Err(error) => Tree::Nobody(Refusal::proxy(502, "binding-failed", error.to_string())),
-        };
+        self.count(|counts| counts.misses += 1);
+        self.make_room();
         let route = Rc::new(Route {
-            name: path,
-            tree,
+            asked: Arc::new(Asked {
+                name: Path::from_encoded(name),
+                local: local.into(),
+            }),
+            tree: RefCell::new(Tree::Unknown),
+            waiting: RefCell::default(),
             used_at: Cell::new(now),
         });
-        self.remember(name, &route);
+        self.routes.borrow_mut().insert(key.into(), Rc::clone(&route));
+        (self.wishes)(Wish::Bind(Arc::clone(&route.asked)));
         route
     }
 
-    fn remember(&self, name: &[u8], route: &Rc<Route>) {
+    /// Drives out routes that no request waits at until there is room for one more.
+    fn make_room(&self) {
         let mut routes = self.routes.borrow_mut();
-        if routes.len() >= self.limit {
-            // Only entries without a request in flight may go; if there is none, this route serves
-            // its one request and is not kept.
+        while routes.len() >= self.limits.paths {
             let idle = routes
                 .iter()
                 .filter(|(_, route)| Rc::strong_count(route) == 1)
-                .min_by_key(|(_, route)| route.used_at.get())
-                .map(|(name, _)| name.clone());
-            match idle {
-                Some(idle) => routes.remove(&idle),
-                None => return,
+                .min_by_key(|(_, route)| (route.asked.local.is_empty(), route.used_at.get()))
+                .map(|(key, _)| key.clone());
+            let Some(route) = idle.and_then(|key| routes.remove(&key)) else {
+                return;
             };
-        }
-        routes.insert(name.into(), Rc::clone(route));
-    }
-
-    fn resolve(&self, name: &Path, tree: &NameTree<Bound>, clients: &Clients) -> Tree {
-        match tree {
-            NameTree::Leaf(bound) => Tree::Client(clients.get(&bound.id, &bound.addr)),
-            NameTree::Union(branches) => Tree::Union(
-                branches
-                    .iter()
-                    .map(|branch| {
-                        (
-                            branch.weight.get(),
-                            self.resolve(name, &branch.tree, clients),
-                        )
-                    })
-                    .collect(),
-            ),
-            NameTree::Alt(_) | NameTree::Neg => self.nobody(name, "does not exist"),
-            NameTree::Fail => self.nobody(name, "is marked as failing (!)"),
-            NameTree::Empty => self.nobody(name, "has no replicas ($)"),
+            self.count(|counts| counts.evictions += 1);
+            (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
         }
     }
 
-    fn nobody(&self, name: &Path, why: &str) -> Tree {
-        let text = format!("{name} {why} by dtab {}", self.dtab);
-        Tree::Nobody(Refusal::proxy(502, "no-hosts-available", text))
+    /// Forgets routes that were idle for too long, but the last. Once per that time: an idle route
+    /// lives between one and two times as long.
+    pub fn expire(&self) {
+        let (now, ttl) = (self.shard.now(), self.limits.idle_ttl);
+        let ttl = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
+        if now.saturating_sub(self.swept_at.get()) < ttl {
+            return;
+        }
+        self.swept_at.set(now);
+        let mut routes = self.routes.borrow_mut();
+        let mut left = routes.len();
+        routes.retain(|_, route| {
+            let idle = now.saturating_sub(route.used_at.get()) >= ttl;
+            let keep = !idle || Rc::strong_count(route) > 1 || left == 1;
+            if !keep {
+                left -= 1;
+                self.count(|counts| counts.expirations += 1);
+                (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
+            }
+            keep
+        });
     }
+
+    /// Takes in what the slow path says of a name.
+    pub fn update(&self, asked: &Asked, binding: &Binding, clients: &Clients) {
+        let mut key = Vec::new();
+        let key = if asked.local.is_empty() {
+            asked.name.as_encoded()
+        } else {
+            key_of(asked.name.as_encoded(), &asked.local, &mut key);
+            &key
+        };
+        let Some(route) = self.routes.borrow().get(key).map(Rc::clone) else {
+            return;
+        };
+        let tree = match binding {
+            Binding::Tree(tree) => resolve(&asked.name, tree, clients),
+            Binding::Failed(text) => {
+                Tree::Nobody(Refusal::proxy(502, "binding-failed", text.clone()))
+            }
+            Binding::BadDtab(text) => {
+                Tree::Nobody(Refusal::client(400, "bad-dtab", text.clone()))
+            }
+        };
+        // What it led to may hold the last handle on a client: dropped when nothing is borrowed.
+        let before = route.tree.replace(tree);
+        for task in route.waiting.take() {
+            self.shard.wake(task);
+        }
+        drop(before);
+    }
+
+    fn count(&self, change: impl FnOnce(&mut CacheCounts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+}
+
+fn key_of(name: &[u8], local: &[u8], key: &mut Vec<u8>) {
+    key.extend_from_slice(&LOCAL);
+    key.extend_from_slice(&(name.len() as u64).to_be_bytes());
+    key.extend_from_slice(name);
+    key.extend_from_slice(local);
+}
+
+fn resolve(name: &Path, tree: &NameTree<Target>, clients: &Clients) -> Tree {
+    match tree {
+        NameTree::Leaf(target) => Tree::Client(clients.get(target)),
+        NameTree::Union(branches) => Tree::Union(
+            branches
+                .iter()
+                .map(|branch| (branch.weight.get(), resolve(name, &branch.tree, clients)))
+                .collect(),
+        ),
+        NameTree::Alt(_) | NameTree::Neg => nobody(name, "does not exist"),
+        NameTree::Fail => nobody(name, "is marked as failing (!)"),
+        NameTree::Empty => nobody(name, "has no replicas ($)"),
+    }
+}
+
+fn nobody(name: &Path, why: &str) -> Tree {
+    let text = format!("{name} {why} by the dtab");
+    Tree::Nobody(Refusal::proxy(502, "no-hosts-available", text))
 }

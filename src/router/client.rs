@@ -15,29 +15,11 @@ use std::task::Poll;
 use crate::balance::{Endpoint, ReplicaSet, p2c};
 use crate::config::resolved;
 use crate::engine::{Key, Shard};
-use crate::naming::{Inet, Path};
 
+use super::ask::{Replicas, Target, Wish, Wishes};
 use super::pool::Pool;
 
-/// What the slow path is asked: keep this shard informed of the replicas of a host and port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolveRequest {
-    pub shard: usize,
-    pub inet: Inet,
-}
-
-/// What the slow path answers, at first and whenever it changes.
-#[derive(Clone, Debug)]
-pub struct Resolved {
-    pub inet: Inet,
-    /// The replicas, or why there are none to be had.
-    pub replicas: Result<Arc<ReplicaSet>, String>,
-}
-
-/// Where resolve requests go. Must not block.
-pub type Resolver = Rc<dyn Fn(ResolveRequest)>;
-
-enum Replicas {
+enum State {
     /// The first answer is still to come.
     Unknown,
     Failed(String),
@@ -46,9 +28,8 @@ enum Replicas {
 
 /// See the module's head.
 pub struct Client {
-    pub id: Path,
-    pub inet: Inet,
-    replicas: RefCell<Replicas>,
+    pub target: Target,
+    replicas: RefCell<State>,
     waiting: RefCell<Vec<Key>>,
     pub pool: Pool,
 }
@@ -57,10 +38,14 @@ impl Client {
     /// Ready when the replicas are known, or known not to be had.
     pub fn poll_replicas(&self, shard: &Shard) -> Poll<Result<(), String>> {
         match &*self.replicas.borrow() {
-            Replicas::Known(_) => Poll::Ready(Ok(())),
-            Replicas::Failed(why) => Poll::Ready(Err(why.clone())),
-            Replicas::Unknown => {
-                self.waiting.borrow_mut().push(shard.this_task());
+            State::Known(_) => Poll::Ready(Ok(())),
+            State::Failed(why) => Poll::Ready(Err(why.clone())),
+            State::Unknown => {
+                let mut waiting = self.waiting.borrow_mut();
+                let task = shard.this_task();
+                if waiting.last() != Some(&task) {
+                    waiting.push(task);
+                }
                 Poll::Pending
             }
         }
@@ -74,8 +59,8 @@ impl Client {
         excluded: Option<SocketAddr>,
     ) -> Option<Arc<Endpoint>> {
         match &*self.replicas.borrow() {
-            Replicas::Known(set) => p2c::pick(set, random, now, excluded).map(Arc::clone),
-            Replicas::Unknown | Replicas::Failed(_) => None,
+            State::Known(set) => p2c::pick(set, random, now, excluded).map(Arc::clone),
+            State::Unknown | State::Failed(_) => None,
         }
     }
 
@@ -83,19 +68,22 @@ impl Client {
     #[must_use]
     pub fn replica_count(&self) -> usize {
         match &*self.replicas.borrow() {
-            Replicas::Known(set) => set.endpoints.len(),
-            Replicas::Unknown | Replicas::Failed(_) => 0,
+            State::Known(set) => set.endpoints.len(),
+            State::Unknown | State::Failed(_) => 0,
         }
     }
 
-    fn update(&self, shard: &Shard, answer: Result<Arc<ReplicaSet>, String>) {
+    fn update(&self, shard: &Shard, answer: &Replicas) {
         let mut replicas = self.replicas.borrow_mut();
         match answer {
-            Ok(set) if !set.endpoints.is_empty() => *replicas = Replicas::Known(set),
+            Replicas::Known(set) if !set.endpoints.is_empty() => {
+                *replicas = State::Known(Arc::clone(set));
+            }
+            Replicas::Gone(why) => *replicas = State::Failed(why.clone()),
             // Never let an empty or failing answer take away a set that was good.
-            _ if matches!(*replicas, Replicas::Known(_)) => return,
-            Ok(_) => *replicas = Replicas::Failed("no replicas".to_owned()),
-            Err(why) => *replicas = Replicas::Failed(why),
+            _ if matches!(*replicas, State::Known(_)) => return,
+            Replicas::Known(_) => *replicas = State::Failed("no replicas".to_owned()),
+            Replicas::Failed(why) => *replicas = State::Failed(why.clone()),
         }
         for task in self.waiting.borrow_mut().drain(..) {
             shard.wake(task);
@@ -105,10 +93,10 @@ impl Client {
     /// Closes idle connections that ended, grew old, or lead to a replica that is gone.
     pub fn reap(&self, now: u64) {
         match &*self.replicas.borrow() {
-            Replicas::Known(set) => self.pool.reap(now, |addr| {
+            State::Known(set) => self.pool.reap(now, |addr| {
                 set.endpoints.iter().any(|endpoint| endpoint.addr == addr)
             }),
-            Replicas::Unknown | Replicas::Failed(_) => self.pool.reap(now, |_| true),
+            State::Unknown | State::Failed(_) => self.pool.reap(now, |_| true),
         }
     }
 }
@@ -117,18 +105,18 @@ impl Client {
 pub struct Clients {
     shard: Shard,
     config: resolved::Client,
-    resolver: Resolver,
-    by_id: RefCell<HashMap<Path, Rc<Client>, foldhash::fast::FixedState>>,
+    wishes: Wishes,
+    by_target: RefCell<HashMap<Target, Rc<Client>, foldhash::fast::FixedState>>,
 }
 
 impl Clients {
     #[must_use]
-    pub fn new(shard: &Shard, config: resolved::Client, resolver: Resolver, seed: u64) -> Clients {
+    pub fn new(shard: &Shard, config: resolved::Client, wishes: Wishes, seed: u64) -> Clients {
         Clients {
             shard: shard.clone(),
             config,
-            resolver,
-            by_id: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
+            wishes,
+            by_target: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
                 seed,
             ))),
         }
@@ -140,15 +128,14 @@ impl Clients {
     }
 
     /// The client of a bound name, made (and its replicas asked for) at first use.
-    pub fn get(&self, id: &Path, inet: &Inet) -> Rc<Client> {
-        let mut by_id = self.by_id.borrow_mut();
-        if let Some(client) = by_id.get(id) {
+    pub fn get(&self, target: &Target) -> Rc<Client> {
+        let mut by_target = self.by_target.borrow_mut();
+        if let Some(client) = by_target.get(target) {
             return Rc::clone(client);
         }
         let client = Rc::new(Client {
-            id: id.clone(),
-            inet: inet.clone(),
-            replicas: RefCell::new(Replicas::Unknown),
+            target: target.clone(),
+            replicas: RefCell::new(State::Unknown),
             waiting: RefCell::default(),
             pool: Pool::new(
                 self.config.max_idle,
@@ -156,37 +143,36 @@ impl Clients {
                 self.config.life_time,
             ),
         });
-        by_id.insert(id.clone(), Rc::clone(&client));
-        drop(by_id);
-        (self.resolver)(ResolveRequest {
-            shard: self.shard.id(),
-            inet: inet.clone(),
-        });
+        by_target.insert(target.clone(), Rc::clone(&client));
+        drop(by_target);
+        (self.wishes)(Wish::Watch(target.clone()));
         client
     }
 
-    /// Takes in an answer of the slow path.
-    pub fn update(&self, answer: &Resolved) {
-        for client in self.by_id.borrow().values() {
-            if client.inet == answer.inet {
-                client.update(&self.shard, answer.replicas.clone());
-            }
+    /// Takes in what the slow path says of replicas.
+    pub fn update(&self, target: &Target, replicas: &Replicas) {
+        if let Some(client) = self.by_target.borrow().get(target) {
+            client.update(&self.shard, replicas);
         }
     }
 
     /// Reaps all pools, and forgets clients that nobody refers to and that hold no connection.
     pub fn reap(&self) {
         let now = self.shard.now();
-        self.by_id.borrow_mut().retain(|_, client| {
+        self.by_target.borrow_mut().retain(|target, client| {
             client.reap(now);
-            Rc::strong_count(client) > 1 || !client.pool.is_empty()
+            let keep = Rc::strong_count(client) > 1 || !client.pool.is_empty();
+            if !keep {
+                (self.wishes)(Wish::Unwatch(target.clone()));
+            }
+            keep
         });
     }
 
     /// Idle connections in all pools.
     #[must_use]
     pub fn idle_connections(&self) -> usize {
-        self.by_id
+        self.by_target
             .borrow()
             .values()
             .map(|client| client.pool.len())

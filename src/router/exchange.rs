@@ -93,7 +93,7 @@ impl Walk<'_, '_> {
             let now = self.router.shard.now();
             let picked = client.pick(&mut || self.router.random(), now, excluded);
             let Some(endpoint) = picked else {
-                let text = format!("{} has no replicas", client.id);
+                let text = format!("{} has no replicas", client.target.id);
                 return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
             };
             let addr = endpoint.addr;
@@ -138,10 +138,7 @@ impl Walk<'_, '_> {
             .identifiers
             .identify(&config.dst_prefix, self.head, &mut name);
         let route = match identified {
-            Ok(Identified::Named) => {
-                let now = router.shard.now();
-                Ok(router.binder.bind(&name, &router.clients, now))
-            }
+            Ok(Identified::Named) => Ok(router.binder.bind(&name, &[])),
             Ok(Identified::Answer(action)) => {
                 let (response, draining) = (&mut *self.response, router.draining.get());
                 answer(
@@ -158,31 +155,54 @@ impl Walk<'_, '_> {
         };
         router.shard.recycle(name);
         let route = route?;
-        let client = route
-            .client(&mut || router.random())
-            .map(Rc::clone)
-            .map_err(|refusal| Outcome::Refused(refusal.clone()))?;
-        if client.poll_replicas(&router.shard).is_pending() {
-            self.timer
-                .set(after(router.shard.now(), config.binding_timeout));
-        }
-        let known = poll_fn(|_| {
-            if let Poll::Ready(known) = client.poll_replicas(&router.shard) {
-                return Poll::Ready(Ok(known));
+        let random = &mut || router.random();
+        let known = match route.poll_client(&router.shard, random) {
+            Poll::Ready(known) => known,
+            Poll::Pending => {
+                self.timer
+                    .set(after(router.shard.now(), config.binding_timeout));
+                let bound = || route.poll_client(&router.shard, random);
+                let late = || format!("{} was not bound in time", route.asked.name);
+                self.in_time(bound, late).await?
+            }
+        };
+        let client = known.map_err(Outcome::Refused)?;
+        let known = match client.poll_replicas(&router.shard) {
+            Poll::Ready(known) => known,
+            Poll::Pending => {
+                if self.timer.is_unset() {
+                    self.timer
+                        .set(after(router.shard.now(), config.binding_timeout));
+                }
+                let found = || client.poll_replicas(&router.shard);
+                let late = || format!("{} was not resolved in time", client.target.id);
+                self.in_time(found, late).await?
+            }
+        };
+        known.map_err(|why| {
+            let text = format!("{} cannot be resolved: {why}", client.target.id);
+            Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
+        })?;
+        Ok(client)
+    }
+
+    /// Waits for the slow path, as long as the timer and the client allow.
+    async fn in_time<T>(
+        &mut self,
+        mut poll: impl FnMut() -> Poll<T>,
+        late: impl Fn() -> String,
+    ) -> Result<T, Outcome> {
+        poll_fn(|_| {
+            if let Poll::Ready(found) = poll() {
+                return Poll::Ready(Ok(found));
             }
             if self.timer.is_expired() {
-                let text = format!("{} was not resolved in time", client.id);
-                let refusal = Refusal::proxy(503, "binding-timeout", text);
+                let refusal = Refusal::proxy(503, "binding-timeout", late());
                 return Poll::Ready(Err(Outcome::Refused(refusal)));
             }
             self.poll_client_gone().map(|()| Err(Outcome::ClientGone))
         })
-        .await?;
-        known.map_err(|why| {
-            let text = format!("{} cannot be resolved: {why}", client.id);
-            Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
-        })?;
-        Ok(client)
+        .await
     }
 
     /// While the request's body is not being read, the client's leaving shows here. One that left

@@ -9,6 +9,7 @@
 //! other shards are atomics: the endpoints' state and the shards' loads.
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod bind;
 pub mod client;
 pub mod connection;
@@ -34,8 +35,9 @@ use crate::http::h1::Limits;
 use crate::http::{RequestHead, ResponseHead};
 use crate::telemetry::{RouterSnapshot, RouterStats};
 
+use ask::{Told, Wishes};
 use bind::Binder;
-use client::{Clients, Resolved, Resolver};
+use client::Clients;
 use identify::Identifiers;
 use refusal::Refusal;
 use server::Loads;
@@ -75,7 +77,7 @@ pub struct Router {
 
 /// What a router gets from outside.
 pub struct Surroundings {
-    pub resolver: Resolver,
+    pub wishes: Wishes,
     pub hand_over: HandOver,
     pub loads: Loads,
     pub max_connections: usize,
@@ -97,8 +99,13 @@ impl Router {
             shard: shard.clone(),
             servers: config.servers.iter().cloned().map(Rc::new).collect(),
             identifiers: Identifiers::new(&config.identifiers),
-            binder: Binder::new(config.dtab.clone(), config.binding_cache, around.seed),
-            clients: Clients::new(shard, config.client.clone(), around.resolver, around.seed),
+            binder: Binder::new(
+                shard,
+                config.binding_cache,
+                Rc::clone(&around.wishes),
+                around.seed,
+            ),
+            clients: Clients::new(shard, config.client.clone(), around.wishes, around.seed),
             limits,
             stats: RouterStats::default(),
             futures: FuturePool::default(),
@@ -121,6 +128,7 @@ impl Router {
                 let Some(router) = reaped.upgrade() else {
                     return;
                 };
+                router.binder.expire();
                 router.clients.reap();
                 router.trim();
             }
@@ -134,9 +142,12 @@ impl Router {
         self.rng.borrow_mut().next_u64()
     }
 
-    /// Takes in an answer of the slow path.
-    pub fn update(&self, answer: &Resolved) {
-        self.clients.update(answer);
+    /// Takes in what the slow path says.
+    pub fn update(&self, told: &Told) {
+        match told {
+            Told::Bound(asked, binding) => self.binder.update(asked, binding, &self.clients),
+            Told::Replicas(target, replicas) => self.clients.update(target, replicas),
+        }
     }
 
     /// Begins an orderly end: idle connections close, busy ones after their answer.
