@@ -30,6 +30,9 @@ pub fn pick<'a>(
     now_ns: u64,
     excluded: Option<SocketAddr>,
 ) -> Option<&'a Arc<Endpoint>> {
+    if let Some(weights) = &set.weights {
+        return weighted(set, weights, random, now_ns, excluded);
+    }
     let candidates = Candidates::new(&set.endpoints, excluded);
     let mut picked = None;
     for _ in 0..MAX_EFFORT {
@@ -40,6 +43,50 @@ pub fn pick<'a>(
         }
     }
     picked
+}
+
+/// As above where weights differ: replicas are drawn by weight, and the load of one is what it has
+/// for its weight. Costs a binary search per draw.
+fn weighted<'a>(
+    set: &'a ReplicaSet,
+    weights: &[(f64, f64)],
+    random: &mut impl FnMut() -> u64,
+    now_ns: u64,
+    excluded: Option<SocketAddr>,
+) -> Option<&'a Arc<Endpoint>> {
+    let total = weights.last()?.1;
+    let mut best: Option<(bool, f64, usize)> = None;
+    let mut drawn = 0;
+    for _ in 0..2 * MAX_EFFORT {
+        // 53 bits: a fraction of 1.
+        let point = (random() >> 11) as f64 / (1u64 << 53) as f64 * total;
+        let index = weights.partition_point(|(_, sum)| *sum <= point);
+        let endpoint = set.endpoints.get(index)?;
+        let known = best.is_some_and(|(_, _, best)| best == index);
+        if known || excluded == Some(endpoint.addr) {
+            continue;
+        }
+        drawn += 1;
+        let load = f64::from(endpoint.outstanding()) / weights[index].0;
+        let dead = !endpoint.is_reachable(now_ns);
+        let better =
+            best.is_none_or(|(best_dead, best_load, _)| (dead, load) < (best_dead, best_load));
+        if better {
+            best = Some((dead, load, index));
+        }
+        if drawn >= 2 && best.is_some_and(|(dead, ..)| !dead) {
+            break;
+        }
+    }
+    // Only the one to avoid was ever drawn: it has nearly all the weight.
+    let found = best.map(|(_, _, index)| &set.endpoints[index]);
+    found
+        .or_else(|| {
+            set.endpoints
+                .iter()
+                .find(|other| excluded != Some(other.addr))
+        })
+        .or_else(|| set.endpoints.first())
 }
 
 /// The better of two distinct random candidates, and whether it is reachable.
@@ -98,6 +145,34 @@ mod tests {
     use super::super::endpoint::UNREACHABLE_FOR_NS;
     use super::super::rng::Rng;
     use super::*;
+
+    #[test]
+    fn weights_share_out_the_traffic() {
+        let weights = [1.0, 3.0, 0.0, 6.0];
+        let addrs = (0..).map(addr).zip(weights);
+        let set = ReplicaSet::from_weighted(addrs, None);
+        let seen = picks(&set, 100_000, 1, None);
+        for (seen, expected) in seen.iter().zip([10_000, 30_000, 0, 60_000]) {
+            assert!(seen.abs_diff(expected) < 1000, "{seen} of {expected}");
+        }
+        let without = picks(&set, 1000, 1, Some(addr(3)));
+        assert_eq!((without[2], without[3]), (0, 0));
+        set.endpoints[3].mark_unreachable(1);
+        let dead = picks(&set, 10_000, 1, None);
+        assert!(dead[3] < 500, "{dead:?}");
+    }
+
+    #[test]
+    fn load_counts_for_its_weight() {
+        let addrs = [(addr(0), 1.0), (addr(1), 10.0)];
+        let set = ReplicaSet::from_weighted(addrs, None);
+        for _ in 0..5 {
+            set.endpoints[1].begin();
+        }
+        // Five for a weight of ten are less than one for a weight of one.
+        set.endpoints[0].begin();
+        assert_eq!(picks(&set, 1000, 1, None)[0], 0);
+    }
 
     fn set(n: u16) -> ReplicaSet {
         ReplicaSet::from_addrs((0..n).map(addr), None)

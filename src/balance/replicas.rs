@@ -16,12 +16,23 @@ use super::endpoint::Endpoint;
 pub struct ReplicaSet {
     /// In the order in which their addresses were first given.
     pub endpoints: Box<[Arc<Endpoint>]>,
+    /// The weight of each endpoint, and the sum of its and all before it; `None` if all are equal.
+    pub(super) weights: Option<Box<[(f64, f64)]>>,
 }
 
 impl ReplicaSet {
     /// The set of these addresses, with the endpoints of `previous` for those that were in it.
     pub fn from_addrs(
         addrs: impl IntoIterator<Item = SocketAddr>,
+        previous: Option<&ReplicaSet>,
+    ) -> ReplicaSet {
+        ReplicaSet::from_weighted(addrs.into_iter().map(|addr| (addr, 1.0)), previous)
+    }
+
+    /// As [`ReplicaSet::from_addrs`], with weights (finite, not negative) that are relative to each
+    /// other. An address that is given twice has the weight that it was given first.
+    pub fn from_weighted(
+        addrs: impl IntoIterator<Item = (SocketAddr, f64)>,
         previous: Option<&ReplicaSet>,
     ) -> ReplicaSet {
         let known = previous.map_or(&[][..], |previous| &previous.endpoints);
@@ -31,17 +42,23 @@ impl ReplicaSet {
             .map(|e| (e.addr, Some(Arc::clone(e))))
             .collect();
         let mut endpoints = Vec::new();
-        for addr in addrs {
-            match known.get_mut(&addr) {
-                Some(kept) => endpoints.extend(kept.take()),
+        let mut weights = Vec::new();
+        for (addr, weight) in addrs {
+            let endpoint = match known.get_mut(&addr) {
+                Some(kept) => kept.take(),
                 None => {
                     known.insert(addr, None);
-                    endpoints.push(Arc::new(Endpoint::new(addr)));
+                    Some(Arc::new(Endpoint::new(addr)))
                 }
+            };
+            if let Some(endpoint) = endpoint {
+                endpoints.push(endpoint);
+                weights.push(weight);
             }
         }
         ReplicaSet {
             endpoints: endpoints.into(),
+            weights: summed(&weights),
         }
     }
 
@@ -51,11 +68,34 @@ impl ReplicaSet {
         self.endpoints.len()
     }
 
+    /// Whether both have the same addresses in the same order, with the same weights.
+    #[must_use]
+    pub fn is_like(&self, other: &ReplicaSet) -> bool {
+        let mut pairs = self.endpoints.iter().zip(&other.endpoints);
+        self.len() == other.len()
+            && self.weights == other.weights
+            && pairs.all(|(a, b)| a.addr == b.addr)
+    }
+
     /// Whether there is no replica.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.endpoints.is_empty()
     }
+}
+
+/// Weights with their running sums, if they make any difference.
+fn summed(weights: &[f64]) -> Option<Box<[(f64, f64)]>> {
+    let first = weights.first()?;
+    if weights.iter().all(|weight| weight == first) {
+        return None;
+    }
+    let mut sum = 0.0;
+    let pair = |weight: &f64| {
+        sum += weight;
+        (*weight, sum)
+    };
+    Some(weights.iter().map(pair).collect())
 }
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub fn config(root: Value<'_>) -> Config {
     usage(top.block("usage", &keys::USAGE));
     let admin = admin(top.block("admin", &keys::ADMIN), &mut claims);
     let engine = engine(top.block("engine", &keys::ENGINE));
+    let namers = super::namers::namers(top.get("namers"));
     let help = "a configuration has at least one router";
     let given = top.required("routers", help);
     let routers = given.and_then(|value| {
@@ -52,6 +53,7 @@ pub fn config(root: Value<'_>) -> Config {
     Config {
         admin,
         engine,
+        namers,
         routers: routers.unwrap_or_default(),
     }
 }

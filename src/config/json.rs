@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::naming::Place;
+
 use super::resolved::{
-    Client, Config, Cores, DriverChoice, Engine, Identifier, Route, Router, Server, Service,
+    Client, Config, Cores, DriverChoice, Engine, Identifier, Namer, NamerKind, Route, Router,
+    Server, Service,
 };
 
 impl Config {
@@ -21,6 +24,7 @@ impl Config {
                 "shutdownGraceMs": ms(self.admin.shutdown_grace),
             },
             "engine": engine(&self.engine),
+            "namers": self.namers.iter().map(namer).collect::<Vec<_>>(),
             "routers": self.routers.iter().map(router).collect::<Vec<_>>(),
         })
     }
@@ -61,6 +65,30 @@ fn engine(engine: &Engine) -> Value {
     })
 }
 
+fn namer(namer: &Namer) -> Value {
+    let prefix = namer.prefix.to_string();
+    match &namer.kind {
+        NamerKind::Fs { root } => {
+            json!({ "kind": "io.l5d.fs", "prefix": prefix, "rootDir": root })
+        }
+        NamerKind::Static { names } => {
+            let places =
+                |places: &[Place]| -> Value { places.iter().map(ToString::to_string).collect() };
+            let names = names
+                .iter()
+                .map(|(name, of)| (name.to_string(), places(of)));
+            let names: serde_json::Map<String, Value> = names.collect();
+            json!({ "kind": "io.l5d.static", "prefix": prefix, "names": names })
+        }
+        NamerKind::Rewrite { pattern, name } => json!({
+            "kind": "io.l5d.rewrite",
+            "prefix": prefix,
+            "pattern": pattern.to_string(),
+            "name": name.to_string(),
+        }),
+    }
+}
+
 fn router(router: &Router) -> Value {
     json!({
         "protocol": "http",
@@ -71,7 +99,10 @@ fn router(router: &Router) -> Value {
         "dstPrefix": router.dst_prefix.to_string(),
         "interpreter": { "kind": "default" },
         "bindingTimeoutMs": ms(router.binding_timeout),
-        "bindingCache": { "paths": router.binding_cache },
+        "bindingCache": {
+            "paths": router.binding_cache.paths,
+            "idleTtlSecs": router.binding_cache.idle_ttl.as_secs(),
+        },
         "maxHeadersKB": router.heads.head_bytes / 1024,
         "maxInitialLineKB": router.heads.line_bytes / 1024,
         "maxHeaderFields": router.heads.fields,

@@ -29,8 +29,8 @@ pub struct Kinds {
 
 pub const TOP: Block = Block {
     title: "",
-    keys: &["admin", "engine", "routers", "usage"],
-    not_yet: &["namers", "telemetry", "storage", "interfaces"],
+    keys: &["admin", "engine", "namers", "routers", "usage"],
+    not_yet: &["telemetry", "storage", "interfaces"],
     gone: &[("tracers", "use `telemetry`")],
 };
 
@@ -72,6 +72,27 @@ pub const BUFFERS: Block = Block {
     title: "engine.buffers",
     keys: &["count", "sizeKB"],
     not_yet: &[],
+    gone: &[],
+};
+
+pub const NAMER_FS: Block = Block {
+    title: "namers[]: io.l5d.fs",
+    keys: &["kind", "prefix", "rootDir", "experimental"],
+    not_yet: &["transformers"],
+    gone: &[],
+};
+
+pub const NAMER_STATIC: Block = Block {
+    title: "namers[]: io.l5d.static",
+    keys: &["kind", "prefix", "names", "experimental"],
+    not_yet: &["transformers"],
+    gone: &[],
+};
+
+pub const NAMER_REWRITE: Block = Block {
+    title: "namers[]: io.l5d.rewrite",
+    keys: &["kind", "prefix", "pattern", "name", "experimental"],
+    not_yet: &["transformers"],
     gone: &[],
 };
 
@@ -125,8 +146,8 @@ pub const ROUTER: Block = Block {
 
 pub const BINDING_CACHE: Block = Block {
     title: "routers[].bindingCache",
-    keys: &["paths"],
-    not_yet: &["trees", "bounds", "clients", "idleTtlSecs"],
+    keys: &["paths", "idleTtlSecs"],
+    not_yet: &["trees", "bounds", "clients"],
     gone: &[],
 };
 
@@ -334,6 +355,9 @@ pub const BLOCKS: &[&Block] = &[
     &RING,
     &BUFFERS,
     &USAGE,
+    &NAMER_FS,
+    &NAMER_STATIC,
+    &NAMER_REWRITE,
     &ROUTER,
     &SERVER,
     &SERVER_SESSION,
@@ -385,6 +409,29 @@ pub const IDENTIFIERS: Kinds = Kinds {
     gone: &[("io.l5d.headerToken", "io.l5d.header.token")],
 };
 
+pub const NAMERS: Kinds = Kinds {
+    key: "kind",
+    what: "namer",
+    supported: &[
+        ("io.l5d.fs", &NAMER_FS),
+        ("io.l5d.static", &NAMER_STATIC),
+        ("io.l5d.rewrite", &NAMER_REWRITE),
+    ],
+    not_yet: &[
+        "io.l5d.serversets",
+        "io.l5d.zkLeader",
+        "io.l5d.consul",
+        "io.l5d.k8s",
+        "io.l5d.k8s.external",
+        "io.l5d.k8s.ns",
+        "io.l5d.marathon",
+        "io.l5d.dnssrv",
+        "io.l5d.curator",
+        "io.l5d.rancher",
+    ],
+    gone: &[],
+};
+
 pub const INTERPRETERS: Kinds = Kinds {
     key: "kind",
     what: "interpreter",
@@ -429,6 +476,7 @@ pub const SERVICES: Kinds = Kinds {
 #[cfg(test)]
 pub const KINDS: &[&Kinds] = &[
     &PROTOCOLS,
+    &NAMERS,
     &IDENTIFIERS,
     &INTERPRETERS,
     &BALANCERS,

@@ -24,6 +24,7 @@ mod identifier;
 mod json;
 mod keys;
 mod lookup;
+mod namers;
 mod problem;
 pub mod resolved;
 mod route;

@@ -2,10 +2,11 @@
 //! program would have to guess about. The rest of the program sees only these types.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::naming::{Dtab, Path};
+use crate::naming::{Dtab, Path, Pattern, Place, Template};
 
 pub use super::route::{Action, Fixed, HostPattern, Part, PathPattern, Route, Target, Wanted};
 
@@ -14,6 +15,8 @@ pub use super::route::{Action, Fixed, HostPattern, Part, PathPattern, Route, Tar
 pub struct Config {
     pub admin: Admin,
     pub engine: Engine,
+    /// In the order of the file; of two that fit, the later is asked first.
+    pub namers: Vec<Namer>,
     pub routers: Vec<Router>,
 }
 
@@ -60,6 +63,23 @@ pub struct Engine {
     pub max_connections: usize,
 }
 
+/// Who answers for the names below `/#` and a prefix.
+#[derive(Debug, Clone)]
+pub struct Namer {
+    pub prefix: Path,
+    pub kind: NamerKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum NamerKind {
+    /// `io.l5d.fs`: files of a directory.
+    Fs { root: PathBuf },
+    /// `io.l5d.static`: names and their replicas.
+    Static { names: Vec<(Path, Arc<[Place]>)> },
+    /// `io.l5d.rewrite`: other names.
+    Rewrite { pattern: Pattern, name: Template },
+}
+
 #[derive(Debug, Clone)]
 pub struct Router {
     pub label: String,
@@ -70,12 +90,20 @@ pub struct Router {
     /// Put before what an identifier finds (`/svc`).
     pub dst_prefix: Path,
     pub binding_timeout: Duration,
-    /// Entries that each shard's binding cache holds at most.
-    pub binding_cache: usize,
+    pub binding_cache: BindingCache,
     pub client: Client,
     pub service: Service,
     /// Limits on heads, for requests and responses alike.
     pub heads: HeadLimits,
+}
+
+/// Limits of each shard's binding cache.
+#[derive(Debug, Clone, Copy)]
+pub struct BindingCache {
+    /// Names that it holds at most.
+    pub paths: usize,
+    /// A name that nobody asked for in so long is forgotten.
+    pub idle_ttl: Duration,
 }
 
 #[derive(Debug, Clone, Copy)]

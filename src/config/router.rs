@@ -11,7 +11,7 @@ use super::cursor::{Cursor, open_kind};
 use super::decode::{Claims, LOOPBACK, listener};
 use super::identifier::identifiers;
 use super::keys;
-use super::resolved::{Client, HeadLimits, Router, Server, Service};
+use super::resolved::{BindingCache, Client, HeadLimits, Router, Server, Service};
 use super::value::{Spot, Value};
 use crate::naming::Path;
 
@@ -142,10 +142,13 @@ fn claim(value: &Value<'_>, addr: SocketAddr, spot: Spot, claims: &mut Claims) {
     }
 }
 
-fn binding_cache(mut block: Cursor<'_>) -> usize {
-    let paths = block.int("paths", 1..=1_000_000, 1000);
+fn binding_cache(mut block: Cursor<'_>) -> BindingCache {
+    let cache = BindingCache {
+        paths: block.int("paths", 1..=1_000_000, 1000),
+        idle_ttl: Duration::from_secs(block.int("idleTtlSecs", 1..=2_147_483, 600)),
+    };
     block.finish();
-    paths
+    cache
 }
 
 fn heads(block: &mut Cursor<'_>) -> HeadLimits {

@@ -9,12 +9,13 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 
 use crate::config::resolved::{Config, DriverChoice};
+use crate::discovery::Said;
 use crate::engine::driver::epoll::Epoll;
 use crate::engine::driver::uring::{RingSizes, Uring, UringError};
 use crate::engine::driver::{Driver, Fd, ListenOptions};
 use crate::engine::mailbox::{Receiver, Sender, mailbox};
 use crate::engine::{BufPool, Listener, Shard, ShardCounters};
-use crate::router::client::{ResolveRequest, Resolved};
+use crate::router::ask::Told;
 use crate::router::server::{Loads, accept, adopt};
 use crate::router::{Router, Surroundings};
 use crate::telemetry::RouterSnapshot;
@@ -28,8 +29,8 @@ const EPOLL_EVENTS: usize = 1024;
 
 /// What a shard is told.
 pub enum Mail {
-    /// The slow path's answer to a resolve request.
-    Resolved(Resolved),
+    /// What the slow path tells a router.
+    Told(usize, Told),
     /// A connection that another shard accepted.
     Accepted {
         router: usize,
@@ -73,7 +74,8 @@ pub struct Plan {
     /// Where to listen, when another shard has settled the ports already.
     pub addresses: Option<Addresses>,
     pub shards: usize,
-    pub resolver: tokio::sync::mpsc::UnboundedSender<ResolveRequest>,
+    /// Where the shards say what they wish to know.
+    pub wishes: tokio::sync::mpsc::UnboundedSender<Said>,
     /// The mailboxes of all shards, filled in once they run.
     pub siblings: Arc<std::sync::OnceLock<Vec<Sender<Mail>>>>,
     /// Told when this shard has nothing in flight any more after [`Mail::Drain`].
@@ -151,11 +153,18 @@ fn start(plan: Plan) -> Result<(Shard, Ready), StartError> {
 }
 
 fn make_router(shard: &Shard, plan: &Plan, index: usize) -> Rc<Router> {
-    let resolver = plan.resolver.clone();
+    let (wishes, id) = (plan.wishes.clone(), shard.id());
     let siblings = Arc::clone(&plan.siblings);
     let around = Surroundings {
         // The slow path outlives the shards; when it is gone, so is the process.
-        resolver: Rc::new(move |request| drop(resolver.send(request))),
+        wishes: Rc::new(move |wish| {
+            let said = Said {
+                shard: id,
+                router: index,
+                wish,
+            };
+            drop(wishes.send(said));
+        }),
         hand_over: Rc::new(move |shard, server, fd| {
             siblings.get().is_some_and(|siblings| {
                 let mail = Mail::Accepted {
@@ -222,11 +231,7 @@ impl Reader {
     async fn run(self, inbox: Receiver<Mail>) {
         loop {
             match inbox.recv().await {
-                Mail::Resolved(answer) => {
-                    for router in &self.routers {
-                        router.update(&answer);
-                    }
-                }
+                Mail::Told(router, told) => self.routers[router].update(&told),
                 Mail::Accepted { router, server, fd } => {
                     let router = &self.routers[router];
                     adopt(router, &router.servers[server], fd);

@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::config::resolved::DriverChoice;
-use crate::discovery;
+use crate::config::resolved::{Config, DriverChoice};
+use crate::discovery::{self, Namers, Tables};
 use crate::engine::mailbox::Sender;
-use crate::router::client::Resolved;
+use crate::router::ask::Told;
 
 use super::shard::Mail;
 use super::{Running, Started};
@@ -122,18 +122,23 @@ async fn serve(
 ) -> io::Result<Ending> {
     let Started {
         running,
-        resolves,
+        said,
         mut drained,
         mut ended,
         mailboxes,
         ..
     } = started;
     let mut signals = Signals::catch()?;
-    let answers: Vec<_> = mailboxes.into_iter().map(forward).collect();
-    tokio::spawn(discovery::watch(resolves, move |answer| {
-        // The forwarder lives as long as the runtime.
-        let _ = answers[answer.shard].send(answer.resolved);
-    }));
+    let forwarders: Vec<_> = mailboxes.into_iter().map(forward).collect();
+    let tables = tables(running.config());
+    tokio::spawn(discovery::serve(
+        tables,
+        said,
+        move |shard, router, told| {
+            // The forwarder lives as long as the runtime.
+            let _ = forwarders[shard].send((router, told));
+        },
+    ));
     tokio::spawn(admin);
     tokio::select! {
         signal = signals.end() => tracing::info!("{signal}: shutting down"),
@@ -149,6 +154,18 @@ async fn serve(
     }
 }
 
+/// What the names of a configuration are bound by.
+fn tables(config: &Config) -> Tables {
+    Tables {
+        dtabs: config
+            .routers
+            .iter()
+            .map(|router| router.dtab.clone())
+            .collect(),
+        namers: Namers::of(&config.namers),
+    }
+}
+
 /// Waits for the shards' threads.
 async fn last_turns(running: &Running, ended: &mut mpsc::UnboundedReceiver<usize>) {
     let all = async {
@@ -161,13 +178,13 @@ async fn last_turns(running: &Running, ended: &mut mpsc::UnboundedReceiver<usize
     }
 }
 
-/// Carries answers to a shard in their order, waiting while its mailbox is full: a lost answer
-/// would leave its name without replicas until they change.
-fn forward(mailbox: Sender<Mail>) -> mpsc::UnboundedSender<Resolved> {
-    let (sender, mut answers) = mpsc::unbounded_channel();
+/// Carries news to a shard in their order, waiting while its mailbox is full: lost news would leave
+/// a name without replicas until they change.
+fn forward(mailbox: Sender<Mail>) -> mpsc::UnboundedSender<(usize, Told)> {
+    let (sender, mut news) = mpsc::unbounded_channel();
     tokio::spawn(async move {
-        while let Some(resolved) = answers.recv().await {
-            let mut mail = Mail::Resolved(resolved);
+        while let Some((router, told)) = news.recv().await {
+            let mut mail = Mail::Told(router, told);
             while let Err(back) = mailbox.send(mail) {
                 mail = back;
                 tokio::time::sleep(FULL).await;

@@ -15,8 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::config::resolved::{Config, Cores};
+use crate::discovery::Said;
 use crate::engine::mailbox::Sender;
-use crate::router::client::ResolveRequest;
 use crate::router::server::Loads;
 
 use super::shard::{Addresses, Mail, Plan, Ready, run};
@@ -25,8 +25,8 @@ use super::{Inner, Running, StartError};
 /// What [`start`] hands to the slow path.
 pub struct Started {
     pub running: Running,
-    /// What the shards ask to be resolved.
-    pub resolves: mpsc::UnboundedReceiver<ResolveRequest>,
+    /// What the shards wish to know.
+    pub said: mpsc::UnboundedReceiver<Said>,
     /// Shards that have drained.
     pub drained: mpsc::UnboundedReceiver<usize>,
     /// Shards whose thread has ended, for whatever reason.
@@ -46,7 +46,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     let shards = cores.len();
     let loads = Loads::new(shards);
     let siblings: Arc<OnceLock<Vec<Sender<Mail>>>> = Arc::new(OnceLock::new());
-    let (resolver, resolves) = mpsc::unbounded_channel();
+    let (wishes, said) = mpsc::unbounded_channel();
     let (drained_sender, drained) = mpsc::unbounded_channel();
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let mut addresses: Option<Addresses> = None;
@@ -61,7 +61,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
             loads: loads.clone(),
             addresses: addresses.clone(),
             shards,
-            resolver: resolver.clone(),
+            wishes: wishes.clone(),
             siblings: Arc::clone(&siblings),
             drained: drained_sender.clone(),
         };
@@ -84,7 +84,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     };
     Ok(Started {
         running,
-        resolves,
+        said,
         drained,
         ended,
         threads,

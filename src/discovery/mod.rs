@@ -1,10 +1,23 @@
-//! Discovery: what the slow path learns of replicas.
+//! Discovery: what the slow path learns of names and of their replicas, and tells the shards.
 //!
-//! One watcher per host and port resolves it at once and then again and again, and sends what
-//! changed to the shards that asked. Discovery is advisory: a lookup that fails or finds nothing
-//! never takes away addresses that were good; a dead replica is found by its traffic.
+//! [`serve`] keeps one binding per name, whichever shards asked for it, and one list of replicas per
+//! bound name. Both follow what [`Namer`]s say, and a shard hears of nothing but changes. A name that
+//! no shard cares for any more is forgotten, and with it whatever was watched on its behalf.
+//!
+//! Discovery is advisory: an answer that fails or is empty never takes away what was good. A dead
+//! replica is found by its traffic; a registry that forgets everything for a moment is an accident.
 #![forbid(unsafe_code)]
 
-mod inet;
+mod fixed;
+mod fs;
+mod namer;
+mod names;
+mod replicas;
 
-pub use inet::{Answer, watch};
+#[cfg(test)]
+mod tests;
+
+pub use fixed::{Rewrite, Static};
+pub use fs::Fs;
+pub use namer::{Addrs, Answer, Found, Namer, Namers};
+pub use names::{Said, Tables, serve};

@@ -383,6 +383,11 @@ impl Timer {
     }
 
     #[must_use]
+    pub fn is_unset(&self) -> bool {
+        self.deadline.get() == NEVER
+    }
+
+    #[must_use]
     pub fn is_expired(&self) -> bool {
         self.shard.now() >= self.deadline.get()
     }

@@ -21,6 +21,8 @@ pub mod explain;
 mod inet;
 mod parse;
 mod path;
+mod pattern;
+mod place;
 mod tree;
 mod utility;
 
@@ -32,4 +34,6 @@ pub use dtab::{Dentry, Dtab, Elem, Prefix};
 pub use error::{BindError, Fault, ParseError};
 pub use inet::{Addr, Inet};
 pub use path::{Path, Segments};
+pub use pattern::{Captures, Pattern, Template};
+pub use place::Place;
 pub use tree::{NameTree, Weight, Weighted};

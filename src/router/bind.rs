@@ -7,15 +7,19 @@
 //! has its client goes on with it.
 //!
 //! The cache is bounded: when it is full, a new name drives out the one that was idle longest, names
-//! with a dtab of their request first, since there may be as many of those as requests. Only routes
-//! that a request waits at are beyond the bound, and those are as many as connections at most.
+//! with a dtab of their request first, since there may be as many of those as requests. In a large
+//! cache that is the longest idle of a few drawn at random, so that a flood of unknown names costs
+//! the same however many known ones there are. Only routes that a request waits at are beyond the
+//! bound, and those are as many as connections at most.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use indexmap::IndexMap;
+
+use crate::balance::rng::{self, Rng};
 use crate::balance::weighted;
 use crate::config::resolved::BindingCache;
 use crate::engine::{Key, Shard};
@@ -28,6 +32,11 @@ use super::refusal::Refusal;
 /// Begins the key of a name with a dtab of its own. No path is encoded like that: it would be a
 /// segment of 4 GiB.
 const LOCAL: [u8; 4] = [0xFF; 4];
+
+/// A cache of so many routes is looked through for the longest idle one.
+const LOOKED_THROUGH: usize = 64;
+/// Routes that are drawn from a larger one.
+const DRAWN: usize = 16;
 
 /// Where the requests of one logical name go.
 pub struct Route {
@@ -97,7 +106,8 @@ pub struct Binder {
     shard: Shard,
     limits: BindingCache,
     wishes: Wishes,
-    routes: RefCell<HashMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
+    routes: RefCell<IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
+    rng: RefCell<Rng>,
     /// Where the key of a name with a dtab is put together.
     scratch: RefCell<Vec<u8>>,
     counts: Cell<CacheCounts>,
@@ -111,9 +121,10 @@ impl Binder {
             shard: shard.clone(),
             limits,
             wishes,
-            routes: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
-                seed,
-            ))),
+            routes: RefCell::new(IndexMap::with_hasher(
+                foldhash::fast::FixedState::with_seed(seed),
+            )),
+            rng: RefCell::new(Rng::new(seed)),
             scratch: RefCell::default(),
             counts: Cell::default(),
             swept_at: Cell::new(shard.now()),
@@ -164,7 +175,9 @@ impl Binder {
             waiting: RefCell::default(),
             used_at: Cell::new(now),
         });
-        self.routes.borrow_mut().insert(key.into(), Rc::clone(&route));
+        self.routes
+            .borrow_mut()
+            .insert(key.into(), Rc::clone(&route));
         (self.wishes)(Wish::Bind(Arc::clone(&route.asked)));
         route
     }
@@ -173,12 +186,15 @@ impl Binder {
     fn make_room(&self) {
         let mut routes = self.routes.borrow_mut();
         while routes.len() >= self.limits.paths {
-            let idle = routes
-                .iter()
-                .filter(|(_, route)| Rc::strong_count(route) == 1)
-                .min_by_key(|(_, route)| (route.asked.local.is_empty(), route.used_at.get()))
-                .map(|(key, _)| key.clone());
-            let Some(route) = idle.and_then(|key| routes.remove(&key)) else {
+            let idle = match routes.len() {
+                count @ ..=LOOKED_THROUGH => longest_idle(&routes, 0..count),
+                count => {
+                    let mut rng = self.rng.borrow_mut();
+                    let drawn = (0..DRAWN).map(|_| rng::scale(rng.next_u64(), count));
+                    longest_idle(&routes, drawn)
+                }
+            };
+            let Some((_, route)) = idle.and_then(|at| routes.swap_remove_index(at)) else {
                 return;
             };
             self.count(|counts| counts.evictions += 1);
@@ -226,9 +242,7 @@ impl Binder {
             Binding::Failed(text) => {
                 Tree::Nobody(Refusal::proxy(502, "binding-failed", text.clone()))
             }
-            Binding::BadDtab(text) => {
-                Tree::Nobody(Refusal::client(400, "bad-dtab", text.clone()))
-            }
+            Binding::BadDtab(text) => Tree::Nobody(Refusal::client(400, "bad-dtab", text.clone())),
         };
         // What it led to may hold the last handle on a client: dropped when nothing is borrowed.
         let before = route.tree.replace(tree);
@@ -243,6 +257,19 @@ impl Binder {
         change(&mut counts);
         self.counts.set(counts);
     }
+}
+
+/// Which of these places holds the route to drive out; `None` if requests wait at all of them.
+fn longest_idle(
+    routes: &IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>,
+    places: impl Iterator<Item = usize>,
+) -> Option<usize> {
+    let idle = |at: &usize| Rc::strong_count(&routes[*at]) == 1;
+    let rank = |at: &usize| {
+        let route = &routes[*at];
+        (route.asked.local.is_empty(), route.used_at.get())
+    };
+    places.filter(idle).min_by_key(rank)
 }
 
 fn key_of(name: &[u8], local: &[u8], key: &mut Vec<u8>) {

@@ -2,21 +2,20 @@
 //! a resolver, and whoever switches faults on and off.
 
 mod ending;
+mod slow;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlink::balance::{Endpoint, ReplicaSet};
 use ringlink::config;
 use ringlink::engine::driver::sim::{Faults, Role, SimNetwork};
 use ringlink::engine::driver::{Driver, Fd, ListenOptions};
 use ringlink::engine::mailbox::{Receiver, Sender, mailbox};
 use ringlink::engine::{BufPool, Key, Listener, Shard};
-use ringlink::naming::Inet;
-use ringlink::router::client::{ResolveRequest, Resolved};
+use ringlink::naming::Dtab;
+use ringlink::router::ask::{Told, Wish};
 use ringlink::router::server::{Loads, accept, adopt};
 use ringlink::router::{Router, Surroundings};
 
@@ -34,7 +33,7 @@ const ROUNDS: u32 = 200_000;
 
 enum Mail {
     Accepted(usize, Fd),
-    Resolved(Resolved),
+    Told(Told),
     Drain,
 }
 
@@ -167,12 +166,6 @@ struct ProxyShard {
     driver: usize,
 }
 
-#[derive(Default)]
-struct Registry {
-    current: HashMap<Inet, Arc<ReplicaSet>>,
-    all: Vec<Arc<Endpoint>>,
-}
-
 pub struct World {
     plan: Plan,
     pub net: SimNetwork,
@@ -181,8 +174,10 @@ pub struct World {
     peer: Shard,
     peer_driver: usize,
     rng: Rng,
-    asked: Rc<RefCell<Vec<ResolveRequest>>>,
-    registry: Rc<RefCell<Registry>>,
+    /// What shards wish to know and were not told yet.
+    wishes: Rc<RefCell<Vec<(usize, Wish)>>>,
+    dtab: Dtab,
+    registry: Rc<RefCell<slow::Registry>>,
     /// Clients that are not done.
     busy: Rc<Cell<usize>>,
     settled: Rc<Cell<bool>>,
@@ -248,7 +243,8 @@ impl World {
             proxies: Vec::new(),
             peer,
             peer_driver,
-            asked: Rc::default(),
+            wishes: Rc::default(),
+            dtab: Dtab::empty(),
             registry: Rc::default(),
             busy: Rc::default(),
             settled: Rc::default(),
@@ -280,6 +276,7 @@ impl World {
 
     fn start_proxies(&mut self) {
         let config = config::load(&self.plan.yaml()).expect("a valid configuration");
+        self.dtab = config.routers[0].dtab.clone();
         let loads = Loads::new(self.plan.shards);
         let mails: Rc<RefCell<Vec<Sender<Mail>>>> = Rc::default();
         for id in 0..self.plan.shards {
@@ -290,10 +287,10 @@ impl World {
             let shard = Shard::new(id, Driver::Sim(Box::new(driver)), Rc::clone(&pool));
             let (mail, inbox) = mailbox(&shard, 64);
             mails.borrow_mut().push(mail.clone());
-            let asked = Rc::clone(&self.asked);
+            let wishes = Rc::clone(&self.wishes);
             let siblings = Rc::clone(&mails);
             let around = Surroundings {
-                resolver: Rc::new(move |request| asked.borrow_mut().push(request)),
+                wishes: Rc::new(move |wish| wishes.borrow_mut().push((id, wish))),
                 hand_over: Rc::new(move |shard, server, fd| {
                     let mail = siblings.borrow()[shard].clone();
                     mail.send(Mail::Accepted(server, fd)).is_ok()
@@ -326,52 +323,6 @@ impl World {
         }
     }
 
-    /// Answers what the shards want to know, each from a task of its own.
-    fn answer_resolves(&mut self) {
-        let asked = std::mem::take(&mut *self.asked.borrow_mut());
-        for request in asked {
-            let mut rng = Rng::new(self.rng.next());
-            let mail = self.proxies[request.shard].mail.clone();
-            let registry = Rc::clone(&self.registry);
-            let shard = self.peer.clone();
-            let settled = Rc::clone(&self.settled);
-            let (backends, flapping, calm) =
-                (self.plan.backends, self.plan.flapping, self.plan.calm);
-            self.peer.spawn(async move {
-                let inet = request.inet;
-                let delay = if flapping && !settled.get() { 1200 } else { 40 };
-                shard
-                    .sleep_until(shard.now() + rng.between(0, delay) * MILLI)
-                    .await;
-                while flapping && !settled.get() && rng.percent(80) {
-                    let replicas = match rng.next() % 4 {
-                        0 => Err("the resolver is down".to_owned()),
-                        1 => Ok(Arc::new(ReplicaSet::default())),
-                        _ => Ok(registry
-                            .borrow_mut()
-                            .resolve(&inet, backends, calm, &mut rng)),
-                    };
-                    let answer = Resolved {
-                        inet: inet.clone(),
-                        replicas,
-                    };
-                    drop(mail.send(Mail::Resolved(answer)));
-                    shard
-                        .sleep_until(shard.now() + rng.between(1, 800) * MILLI)
-                        .await;
-                }
-                let replicas = Ok(registry
-                    .borrow_mut()
-                    .resolve(&inet, backends, true, &mut rng));
-                let mut mail_left = Mail::Resolved(Resolved { inet, replicas });
-                while let Err(back) = mail.send(mail_left) {
-                    mail_left = back;
-                    shard.sleep_until(shard.now() + MILLI).await;
-                }
-            });
-        }
-    }
-
     /// Turns everything until `done` or the time has come; false if the time came first.
     fn run(&mut self, until: u64, done: impl Fn(&World) -> bool) -> bool {
         loop {
@@ -388,7 +339,7 @@ impl World {
                 progress |=
                     shard.turn(false).expect("the simulation never fails") | shard.has_work();
             }
-            self.answer_resolves();
+            self.answer_wishes();
             let ready = |driver| self.net.has_ready(driver);
             progress |= ready(self.peer_driver) || self.peer.has_work();
             progress |= self.proxies.iter().any(|proxy| ready(proxy.driver));
@@ -538,42 +489,12 @@ impl World {
     }
 }
 
-impl Registry {
-    fn resolve(
-        &mut self,
-        inet: &Inet,
-        backends: usize,
-        all: bool,
-        rng: &mut Rng,
-    ) -> Arc<ReplicaSet> {
-        let addrs: Vec<SocketAddr> = match inet.ip() {
-            Some(ip) => vec![SocketAddr::new(ip, inet.port)],
-            None => {
-                let every = (0..backends).map(backend_addr);
-                let mut some: Vec<SocketAddr> = every.filter(|_| all || rng.percent(60)).collect();
-                if backends > 1 && rng.percent(30) {
-                    // A host that is gone and still registered.
-                    some.push(SocketAddr::from(([10, 9, 0, 99], 80)));
-                }
-                some
-            }
-        };
-        let previous = self.current.get(inet).map(Arc::as_ref);
-        let set = Arc::new(ReplicaSet::from_addrs(addrs, previous));
-        if !set.is_empty() {
-            self.all.extend(set.endpoints.iter().cloned());
-            self.current.insert(inet.clone(), Arc::clone(&set));
-        }
-        set
-    }
-}
-
 /// A shard's reader of mail, as control has one.
 async fn read_mail(shard: Shard, router: Rc<Router>, accepting: Key, inbox: Receiver<Mail>) {
     loop {
         match inbox.recv().await {
             Mail::Accepted(server, fd) => adopt(&router, &router.servers[server], fd),
-            Mail::Resolved(answer) => router.update(&answer),
+            Mail::Told(told) => router.update(&told),
             Mail::Drain => {
                 shard.cancel(accepting);
                 router.drain();

@@ -37,6 +37,8 @@ pub struct Setup {
     pub service: String,
     /// Whole lines of the router.
     pub router: String,
+    /// The items of the list of namers.
+    pub namers: String,
     pub grace_ms: u64,
 }
 
@@ -55,6 +57,7 @@ impl Setup {
             client: String::new(),
             service: String::new(),
             router: String::new(),
+            namers: String::new(),
             grace_ms: 10_000,
         }
     }
@@ -79,6 +82,11 @@ impl Setup {
         self
     }
 
+    pub fn namers(mut self, items: &str) -> Setup {
+        self.namers = items.to_owned();
+        self
+    }
+
     pub fn cores(mut self, cores: usize) -> Setup {
         self.cores = cores;
         self
@@ -98,6 +106,7 @@ impl Setup {
         let comma = if self.server.is_empty() { "" } else { ", " };
         writeln!(yaml, "admin: {{port: 0, shutdownGraceMs: {grace_ms}}}").unwrap();
         writeln!(yaml, "engine: {{driver: {driver}, cores: {cores}}}").unwrap();
+        writeln!(yaml, "namers: [{}]", self.namers).unwrap();
         writeln!(yaml, "routers:\n- protocol: http\n  label: it").unwrap();
         writeln!(yaml, "  servers: [{{port: {port}{comma}{}}}]", self.server).unwrap();
         writeln!(yaml, "  dtab: \"{}\"", self.dtab).unwrap();

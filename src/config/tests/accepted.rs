@@ -31,7 +31,7 @@ fn every_default() {
     assert_eq!(router.dtab.to_string(), "");
     assert_eq!(router.dst_prefix.to_string(), "/svc");
     assert_eq!(
-        (router.binding_timeout, router.binding_cache),
+        (router.binding_timeout, router.binding_cache.paths),
         (ms(10_000), 1000)
     );
     let heads = router.heads;

@@ -8,7 +8,10 @@ fn top_admin_and_engine() {
         top,
         &[
             ("rooters: []", &["2:1: rooters: unknown key `rooters`"]),
-            ("namers: []", &["2:1: namers: namers is not supported yet"]),
+            (
+                "telemetry: []",
+                &["2:1: telemetry: telemetry is not supported yet"],
+            ),
             (
                 "telemetry:",
                 &["2:1: telemetry: telemetry is not supported yet"],
@@ -340,6 +343,59 @@ fn servers() {
             (
                 "- port: 1",
                 &["5:7: not valid YAML: while parsing a block mapping, did not find expected key"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn namers() {
+    check(
+        top,
+        &[
+            ("namers: {}", &["2:9: namers: expected a list, found a map"]),
+            (
+                "namers: [{kind: io.l5d.consul}]",
+                &["2:17: namers[0].kind: namer `io.l5d.consul` is not supported yet"],
+            ),
+            (
+                "namers: [{kind: fs}, {kind: fs, rootDir: /no/such/place}]",
+                &[
+                    "2:10: namers[0]: `rootDir` is missing",
+                    "2:42: namers[1].rootDir: `/no/such/place` is not a directory",
+                ],
+            ),
+            (
+                "namers: [{kind: fs, rootDir: /, transformers: []}]",
+                &[
+                    "2:33: namers[0].transformers: namers[]: io.l5d.fs.transformers is not supported yet",
+                ],
+            ),
+            (
+                "namers: [{kind: fs, rootDir: /, prefix: fs}]",
+                &["2:41: namers[0].prefix: …"],
+            ),
+            (
+                "namers: [{kind: fs, rootDir: /, prefix: /}]",
+                &["2:10: namers[0]: the prefix `/` leaves nothing to other namers"],
+            ),
+            (
+                "namers: [{kind: static, names: {/a: [h 1, h], b: []}}]",
+                &[
+                    "2:43: namers[0].names./a[1]: `h` is not `host port` or `host port * weight`",
+                    "2:47: namers[0].names: …",
+                ],
+            ),
+            (
+                "namers: [{kind: rewrite, name: /a}]",
+                &[
+                    "2:10: namers[0]: `prefix` is missing",
+                    "2:10: namers[0]: `pattern` is missing",
+                ],
+            ),
+            (
+                "namers: [{kind: rewrite, prefix: /a, pattern: '/{a}', name: '/{b}'}]",
+                &["2:61: namers[0].name: `{b}` is not captured by `/{a}`"],
             ),
         ],
     );

@@ -81,7 +81,7 @@ routers:
   label: a
   servers: 4
 - protocol: mux
-namers: []
+telemetry: []
 ";
     let expected = [
         "3:3: admin.prot: unknown key `prot`",
@@ -96,7 +96,7 @@ namers: []
         "22:10: routers[1].label: the label `a` is already routers[0]'s",
         "23:12: routers[1].servers: expected a list, found a single value",
         "24:13: routers[2].protocol: protocol `mux` is not supported yet",
-        "25:1: namers: namers is not supported yet",
+        "25:1: telemetry: telemetry is not supported yet",
     ];
     assert_told(text, &expected);
     // The same file with Windows line ends has the same problems.

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::super::delegate::{Bound, Outcome};
+use super::super::inet::Addr;
 use super::super::tree::NameTree;
 use super::{Explanation, Node, What};
 
@@ -106,9 +107,13 @@ impl Node {
 
 /// A host that is a name is not resolved here, so its addresses are not known.
 fn bound_json(bound: &Bound) -> Value {
-    let addr = match bound.addr.ip() {
-        Some(ip) => {
-            let addr = json!({"ip": ip.to_string(), "port": bound.addr.port, "meta": {}});
+    let literal = match &bound.addr {
+        Addr::Inet(inet) => inet.ip().map(|ip| (ip, inet.port)),
+        Addr::Namer(_) => None,
+    };
+    let addr = match literal {
+        Some((ip, port)) => {
+            let addr = json!({"ip": ip.to_string(), "port": port, "meta": {}});
             json!({"type": "bound", "addrs": [addr], "meta": {}})
         }
         None => json!({"type": "pending"}),

@@ -1,7 +1,7 @@
 //! Whole delegations: alternatives, unions, recursion and its limits.
 
 use super::{bound, check_bound, dtab, path};
-use crate::naming::{BindError, Fault, Inet, NameTree, bind};
+use crate::naming::{Addr, BindError, Fault, Inet, NameTree, bind};
 
 #[test]
 fn names_bind_by_recursion() {
@@ -291,10 +291,10 @@ fn bound_names_say_id_address_and_residual() {
     assert_eq!(bound.id, path("/$/inet/example.com/8080"));
     assert_eq!(
         bound.addr,
-        Inet {
+        Addr::Inet(Inet {
             host: "example.com".to_owned(),
             port: 8080
-        }
+        })
     );
     assert_eq!(bound.residual, path("/a/b"));
 }

@@ -1,7 +1,9 @@
 //! Delegations whose namers answer, later, or never.
 
 use super::{bound, dtab, path, tree};
-use crate::naming::{Answer, BindError, Bound, Delegation, Inet, NameTree, Named, Outcome, Step};
+use crate::naming::{
+    Addr, Answer, BindError, Bound, Delegation, Inet, NameTree, Named, Outcome, Step,
+};
 
 /// Answers every question by `namer` and returns what was asked and the outcome as text.
 fn run(table: &str, name: &str, namer: impl Fn(&str) -> Answer) -> (Vec<String>, String) {
@@ -39,10 +41,10 @@ fn registry(asked: &str) -> Answer {
     let path = path(asked);
     match path.get(1) {
         Some(b"up") => {
-            let addr = Inet {
+            let addr = Addr::Inet(Inet {
                 host: "h".to_owned(),
                 port: 1,
-            };
+            });
             let id = path.take(3);
             let bound = Bound {
                 id,

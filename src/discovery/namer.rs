@@ -1,0 +1,110 @@
+//! What a registry has to answer to be a namer.
+//!
+//! Two questions, as in Finagle: what does a path stand for, and which addresses has a name that you
+//! have bound. Both are asked once and answered for as long as somebody holds the receiver: a `watch`
+//! channel keeps the latest answer only, so a registry that changes its mind faster than it is read
+//! costs nothing, and a namer learns from [`watch::Sender::closed`] that nobody listens any more.
+//!
+//! So a registry with long polls (Consul, Kubernetes) runs one task for each path that is looked at,
+//! one with sessions (ZooKeeper, etcd) shares its connection among them, one that is asked again and
+//! again (DNS) sleeps in between, and one that knows everything beforehand answers at once.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::config::resolved::{self, NamerKind};
+use crate::naming::{NameTree, Path, Place};
+
+use super::fixed::{Rewrite, Static};
+use super::fs::Fs;
+
+/// What a namer says of a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing is known yet.
+    Pending,
+    Tree(NameTree<Found>),
+    /// It cannot be known; why.
+    Failed(String),
+}
+
+/// A leaf of a namer's answer. Paths of bound names stand below the namer's prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Found {
+    /// A path to look up in turn.
+    Path(Path),
+    /// A name with addresses.
+    Bound {
+        id: Path,
+        /// What of the path was not used.
+        residual: Path,
+    },
+}
+
+/// What a namer says of the addresses of a name that it bound.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Addrs {
+    /// Nothing is known yet.
+    Pending,
+    Known(Arc<[Place]>),
+    /// They cannot be known; why.
+    Failed(String),
+    /// The name exists no longer.
+    Gone,
+}
+
+/// A registry that binds names. See the module's head.
+pub trait Namer: Send + Sync {
+    /// Follows what a path stands for. The path is what comes after the namer's prefix.
+    fn look_up(&self, path: &Path) -> watch::Receiver<Answer>;
+
+    /// Follows the addresses of a name that it has bound.
+    fn addrs(&self, id: &Path) -> watch::Receiver<Addrs>;
+}
+
+/// A receiver of something that will never change.
+pub(super) fn settled<T>(value: T) -> watch::Receiver<T> {
+    watch::channel(value).1
+}
+
+/// The namers of a configuration, by their prefixes.
+#[derive(Clone, Default)]
+pub struct Namers {
+    by_prefix: Vec<(Path, Arc<dyn Namer>)>,
+}
+
+impl Namers {
+    /// The namers of a configuration. Must be called within the slow path's runtime.
+    #[must_use]
+    pub fn of(configured: &[resolved::Namer]) -> Namers {
+        let mut namers = Namers::default();
+        for resolved::Namer { prefix, kind } in configured {
+            let namer: Arc<dyn Namer> = match kind.clone() {
+                NamerKind::Fs { root } => Arc::new(Fs::new(root)),
+                NamerKind::Static { names } => Arc::new(Static::new(&names)),
+                NamerKind::Rewrite { pattern, name } => Arc::new(Rewrite { pattern, name }),
+            };
+            namers.add(prefix.clone(), namer);
+        }
+        namers
+    }
+
+    /// Adds a namer for the paths below `/#` and the prefix.
+    pub fn add(&mut self, prefix: Path, namer: Arc<dyn Namer>) {
+        self.by_prefix.push((prefix, namer));
+    }
+
+    /// The numbers of the namers of a path (`/#/…`), in the order in which they are asked: the one
+    /// added last has precedence, as in linkerd.
+    pub(super) fn fitting(&self, path: &Path) -> Vec<usize> {
+        let below = path.skip(1);
+        let numbers = (0..self.by_prefix.len()).rev();
+        let fits = |number: &usize| below.starts_with(&self.by_prefix[*number].0);
+        numbers.filter(fits).collect()
+    }
+
+    pub(super) fn get(&self, number: usize) -> Option<&(Path, Arc<dyn Namer>)> {
+        self.by_prefix.get(number)
+    }
+}

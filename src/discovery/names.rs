@@ -1,0 +1,437 @@
+//! The bindings of all names, kept for all shards.
+//!
+//! One task owns everything here. It hears three kinds of news, what a shard wishes, that a namer's
+//! answer changed, that the replicas of a bound name changed, and each is dealt with at once and
+//! without waiting: delegation runs to its end with what is known, and what is not known yet will be
+//! news later. A name that asked a namer is bound again when that answer changes; that costs
+//! microseconds, and shards are told only if the result is another one.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinHandle};
+
+use crate::naming::{
+    self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Named, Outcome, Path, Place, Step,
+};
+use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
+
+use super::namer::{Addrs, Answer, Found, Namers, settled};
+use super::replicas;
+
+/// Namers' answers that one name may depend on. More come from a table made to hurt.
+const MAX_ASKS: usize = 256;
+/// Changes that may wait; more make their finders wait.
+const CHANGES: usize = 1024;
+
+/// What a shard says.
+#[derive(Debug)]
+pub struct Said {
+    pub shard: usize,
+    pub router: usize,
+    pub wish: Wish,
+}
+
+/// What names are bound by.
+#[derive(Clone, Default)]
+pub struct Tables {
+    /// Each router's dtab.
+    pub dtabs: Vec<Dtab>,
+    pub namers: Namers,
+}
+
+/// Something was learnt.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// What a namer says of a path.
+    Answered(Asking),
+    Found(Target, Replicas),
+}
+
+/// Keeps the shards informed until all of them are gone. `tell` must not block; it is given the
+/// shard, the router and the news.
+pub async fn serve(
+    tables: Tables,
+    mut said: mpsc::UnboundedReceiver<Said>,
+    tell: impl FnMut(usize, usize, Told),
+) {
+    let (changes, mut changed) = mpsc::channel(CHANGES);
+    let mut names = Names {
+        tables,
+        names: HashMap::new(),
+        asks: HashMap::new(),
+        targets: HashMap::new(),
+        changes,
+        tell,
+    };
+    loop {
+        tokio::select! {
+            said = said.recv() => match said {
+                Some(said) => names.hear(said),
+                None => return,
+            },
+            Some(change) = changed.recv() => names.learn(change),
+        }
+    }
+}
+
+/// A name of a router.
+type Key = (usize, Arc<Asked>);
+/// A namer, by its number, and the path that it is asked for.
+type Asking = (usize, Path);
+
+struct Name {
+    binding: Option<Binding>,
+    /// The namers' answers that it depends on.
+    asks: Vec<Asking>,
+    shards: Vec<usize>,
+}
+
+/// A namer's answer that is being followed.
+struct Ask {
+    answer: watch::Receiver<Answer>,
+    names: HashSet<Key>,
+    _follower: Follower,
+}
+
+/// A bound name of which the replicas are being followed.
+struct Followed {
+    replicas: Option<Replicas>,
+    /// Since when nothing good was heard of it, and why.
+    failing: Option<(Instant, String)>,
+    /// Shards and their routers.
+    to: Vec<(usize, usize)>,
+    _follower: Option<Follower>,
+}
+
+/// A task that ends with its handle.
+pub(super) struct Follower(AbortHandle);
+
+impl Follower {
+    pub(super) fn of(task: &JoinHandle<()>) -> Follower {
+        Follower(task.abort_handle())
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Names<T> {
+    tables: Tables,
+    names: HashMap<Key, Name>,
+    asks: HashMap<Asking, Ask>,
+    targets: HashMap<Target, Followed>,
+    changes: mpsc::Sender<Change>,
+    tell: T,
+}
+
+impl<T: FnMut(usize, usize, Told)> Names<T> {
+    fn hear(&mut self, said: Said) {
+        let Said {
+            shard,
+            router,
+            wish,
+        } = said;
+        match wish {
+            Wish::Bind(asked) => self.add_name(shard, (router, asked)),
+            Wish::Unbind(asked) => self.remove_name(shard, &(router, asked)),
+            Wish::Watch(target) => self.add_target(shard, router, target),
+            Wish::Unwatch(target) => self.remove_target(shard, router, &target),
+        }
+    }
+
+    fn learn(&mut self, change: Change) {
+        match change {
+            Change::Answered(asking) => {
+                let names = self.asks.get(&asking).map(|ask| ask.names.clone());
+                for key in names.unwrap_or_default() {
+                    self.bind(&key);
+                }
+            }
+            Change::Found(target, replicas) => self.take_in(&target, replicas),
+        }
+    }
+
+    fn add_name(&mut self, shard: usize, key: Key) {
+        if let Some(name) = self.names.get_mut(&key) {
+            if !name.shards.contains(&shard) {
+                name.shards.push(shard);
+            }
+            if let Some(binding) = name.binding.clone() {
+                (self.tell)(shard, key.0, Told::Bound(key.1, binding));
+            }
+            return;
+        }
+        let name = Name {
+            binding: None,
+            asks: Vec::new(),
+            shards: vec![shard],
+        };
+        self.names.insert(key.clone(), name);
+        self.bind(&key);
+    }
+
+    fn remove_name(&mut self, shard: usize, key: &Key) {
+        let Some(name) = self.names.get_mut(key) else {
+            return;
+        };
+        name.shards.retain(|other| *other != shard);
+        if name.shards.is_empty() {
+            let asks = self.names.remove(key).map(|name| name.asks);
+            self.release(key, asks.unwrap_or_default());
+        }
+    }
+
+    /// Takes a name's interest off namers' answers.
+    fn release(&mut self, key: &Key, asks: Vec<Asking>) {
+        for asking in asks {
+            if let Some(ask) = self.asks.get_mut(&asking) {
+                ask.names.remove(key);
+                if ask.names.is_empty() {
+                    self.asks.remove(&asking);
+                }
+            }
+        }
+    }
+
+    /// Binds a name by what is known now, and tells who wants to know if that makes a difference.
+    fn bind(&mut self, key: &Key) {
+        let mut asks = Vec::new();
+        let bound = self.delegate(key, &mut asks);
+        let Some(name) = self.names.get_mut(key) else {
+            return;
+        };
+        let dropped = std::mem::replace(&mut name.asks, asks);
+        let dropped = dropped
+            .into_iter()
+            .filter(|asking| !name.asks.contains(asking))
+            .collect();
+        if let Some(binding) = bound
+            && replaces(&binding, name.binding.as_ref())
+        {
+            name.binding = Some(binding.clone());
+            for shard in &name.shards {
+                let told = Told::Bound(Arc::clone(&key.1), binding.clone());
+                (self.tell)(*shard, key.0, told);
+            }
+        }
+        self.release(key, dropped);
+    }
+
+    /// `None` if an answer is missing that decides.
+    fn delegate(&mut self, key: &Key, asks: &mut Vec<Asking>) -> Option<Binding> {
+        let (router, asked) = key;
+        let mut dtab = self.tables.dtabs.get(*router).cloned().unwrap_or_default();
+        if !asked.local.is_empty() {
+            match local_dtab(&asked.local) {
+                Ok(local) => dtab = dtab.concat(&local),
+                Err(why) => return Some(Binding::BadDtab(why)),
+            }
+        }
+        let mut delegation = Delegation::new(&dtab, &asked.name);
+        loop {
+            match delegation.step() {
+                Step::Ask(path) => {
+                    let answer = self.answer(key, path, asks);
+                    delegation.answer(answer);
+                }
+                Step::Done(Outcome::Bound(tree)) => {
+                    let tree = tree.map(|bound| Target {
+                        id: bound.id,
+                        addr: bound.addr,
+                    });
+                    return Some(Binding::Tree(Arc::new(tree)));
+                }
+                Step::Done(Outcome::Failed(error)) => {
+                    return Some(Binding::Failed(error.to_string()));
+                }
+                Step::Done(Outcome::Pending) => return None,
+            }
+        }
+    }
+
+    /// What the namers of a path say of it now: the first who knows it.
+    fn answer(&mut self, key: &Key, path: Path, asks: &mut Vec<Asking>) -> naming::Answer {
+        let fitting = self.tables.namers.fitting(&path);
+        if fitting.is_empty() {
+            return naming::Answer::Failed(BindError::NotConfigured { path });
+        }
+        for number in fitting {
+            let answer = self.answer_of(key, (number, path.clone()), asks);
+            if answer != naming::Answer::Tree(NameTree::Neg) {
+                return answer;
+            }
+        }
+        naming::Answer::Tree(NameTree::Neg)
+    }
+
+    /// What one namer says of a path now; followed from now on.
+    fn answer_of(&mut self, key: &Key, asking: Asking, asks: &mut Vec<Asking>) -> naming::Answer {
+        let (number, path) = asking.clone();
+        let Some((prefix, namer)) = self.tables.namers.get(number) else {
+            return naming::Answer::Pending;
+        };
+        if !asks.contains(&asking) {
+            if asks.len() == MAX_ASKS {
+                return naming::Answer::Failed(BindError::TooWide { path });
+            }
+            asks.push(asking.clone());
+        }
+        let ask = self.asks.entry(asking).or_insert_with_key(|asking| {
+            let answer = namer.look_up(&path.skip(prefix.len() + 1));
+            Ask {
+                _follower: announce(answer.clone(), asking.clone(), self.changes.clone()),
+                answer,
+                names: HashSet::new(),
+            }
+        });
+        ask.names.insert(key.clone());
+        let answer = ask.answer.borrow().clone();
+        match answer {
+            Answer::Pending => naming::Answer::Pending,
+            Answer::Failed(why) => naming::Answer::Failed(BindError::Namer { path, message: why }),
+            Answer::Tree(tree) => naming::Answer::Tree(tree.map(|found| match found {
+                Found::Path(path) => Named::Path(path),
+                Found::Bound { id, residual } => Named::Bound(Bound {
+                    id: Path::of_segment(b"#").join(prefix).join(&id),
+                    addr: Addr::Namer(number),
+                    residual,
+                }),
+            })),
+        }
+    }
+
+    fn add_target(&mut self, shard: usize, router: usize, target: Target) {
+        if let Some(followed) = self.targets.get_mut(&target) {
+            if !followed.to.contains(&(shard, router)) {
+                followed.to.push((shard, router));
+            }
+            if let Some(replicas) = followed.replicas.clone() {
+                (self.tell)(shard, router, Told::Replicas(target, replicas));
+            }
+            return;
+        }
+        let mut followed = Followed {
+            replicas: None,
+            failing: None,
+            to: vec![(shard, router)],
+            _follower: None,
+        };
+        let source = self.source(&target);
+        let literal = match &*source.borrow() {
+            Addrs::Known(addrs) if matches!(target.addr, Addr::Inet(_)) => {
+                replicas::literal(addrs, None)
+            }
+            _ => None,
+        };
+        // Most names end at an address that is written out: no task for those.
+        match literal {
+            Some(set) => {
+                let replicas = Replicas::Known(Arc::new(set));
+                followed.replicas = Some(replicas.clone());
+                (self.tell)(shard, router, Told::Replicas(target.clone(), replicas));
+            }
+            None => {
+                let following = replicas::follow(source, target.clone(), self.changes.clone());
+                followed._follower = Some(Follower::of(&tokio::spawn(following)));
+            }
+        }
+        self.targets.insert(target, followed);
+    }
+
+    fn source(&self, target: &Target) -> watch::Receiver<Addrs> {
+        match &target.addr {
+            Addr::Inet(inet) => settled(Addrs::Known(Arc::new([Place::new(inet.clone())]))),
+            Addr::Namer(number) => match self.tables.namers.get(*number) {
+                Some((prefix, namer)) => namer.addrs(&target.id.skip(prefix.len() + 1)),
+                None => settled(Addrs::Gone),
+            },
+        }
+    }
+
+    fn remove_target(&mut self, shard: usize, router: usize, target: &Target) {
+        if let Some(followed) = self.targets.get_mut(target) {
+            followed.to.retain(|other| *other != (shard, router));
+            if followed.to.is_empty() {
+                self.targets.remove(target);
+            }
+        }
+    }
+
+    /// Takes in what was found of a name's replicas. What is no replica at all does not replace
+    /// replicas; only that the name is gone does.
+    fn take_in(&mut self, target: &Target, replicas: Replicas) {
+        let Some(followed) = self.targets.get_mut(target) else {
+            return;
+        };
+        let trouble = match &replicas {
+            Replicas::Known(set) if set.is_empty() => Some("no replicas".to_owned()),
+            Replicas::Failed(why) => Some(why.clone()),
+            Replicas::Known(_) | Replicas::Gone(_) => None,
+        };
+        let good = matches!(followed.replicas, Some(Replicas::Known(ref set)) if !set.is_empty());
+        match trouble {
+            Some(why) if good => {
+                if followed.failing.is_none() {
+                    tracing::warn!("{}: {why}; its last replicas are kept", target.id);
+                }
+                let since = followed
+                    .failing
+                    .take()
+                    .map_or_else(Instant::now, |old| old.0);
+                followed.failing = Some((since, why));
+                return;
+            }
+            _ => followed.failing = None,
+        }
+        if let (Some(Replicas::Known(old)), Replicas::Known(new)) = (&followed.replicas, &replicas)
+            && Arc::ptr_eq(old, new)
+        {
+            return;
+        }
+        followed.replicas = Some(replicas.clone());
+        for (shard, router) in &followed.to {
+            let told = Told::Replicas(target.clone(), replicas.clone());
+            (self.tell)(*shard, *router, told);
+        }
+    }
+}
+
+/// Whether a binding is news: it differs, and is no failure after something good.
+fn replaces(new: &Binding, old: Option<&Binding>) -> bool {
+    match (new, old) {
+        (_, None) => true,
+        (Binding::Failed(_), Some(Binding::Tree(_))) => false,
+        (new, Some(old)) => new != old,
+    }
+}
+
+fn local_dtab(text: &[u8]) -> Result<Dtab, String> {
+    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
+    text.parse::<Dtab>().map_err(|error| error.to_string())
+}
+
+/// Says each time that an answer changes.
+fn announce(
+    mut answer: watch::Receiver<Answer>,
+    asking: Asking,
+    changes: mpsc::Sender<Change>,
+) -> Follower {
+    let announcing = async move {
+        while answer.changed().await.is_ok() {
+            if changes
+                .send(Change::Answered(asking.clone()))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    Follower::of(&tokio::spawn(announcing))
+}
