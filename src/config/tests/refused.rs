@@ -361,14 +361,14 @@ fn namers() {
             (
                 "namers: [{kind: fs}, {kind: fs, rootDir: /no/such/place}]",
                 &[
-                    "2:10: namers[0]: `rootDir` is missing",
+                    "2:11: namers[0]: `rootDir` is missing",
                     "2:42: namers[1].rootDir: `/no/such/place` is not a directory",
                 ],
             ),
             (
                 "namers: [{kind: fs, rootDir: /, transformers: []}]",
                 &[
-                    "2:33: namers[0].transformers: namers[]: io.l5d.fs.transformers is not supported yet",
+                    "2:33: namers[0].transformers: namers[].transformers is not supported yet",
                 ],
             ),
             (
@@ -377,7 +377,7 @@ fn namers() {
             ),
             (
                 "namers: [{kind: fs, rootDir: /, prefix: /}]",
-                &["2:10: namers[0]: the prefix `/` leaves nothing to other namers"],
+                &["2:11: namers[0]: the prefix `/` leaves nothing to other namers"],
             ),
             (
                 "namers: [{kind: static, names: {/a: [h 1, h], b: []}}]",
@@ -389,8 +389,8 @@ fn namers() {
             (
                 "namers: [{kind: rewrite, name: /a}]",
                 &[
-                    "2:10: namers[0]: `prefix` is missing",
-                    "2:10: namers[0]: `pattern` is missing",
+                    "2:11: namers[0]: `prefix` is missing",
+                    "2:11: namers[0]: `pattern` is missing",
                 ],
             ),
             (
