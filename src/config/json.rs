@@ -122,6 +122,7 @@ fn server(server: &Server) -> Value {
         "headerReadTimeoutMs": ms(server.head_timeout),
         "bodyTimeoutMs": ms(server.body_timeout),
         "allowConnect": server.allow_connect,
+        "clearContext": server.clear_context,
     })
 }
 

@@ -170,12 +170,12 @@ pub const SERVER: Block = Block {
         "headerReadTimeoutMs",
         "bodyTimeoutMs",
         "allowConnect",
+        "clearContext",
     ],
     not_yet: &[
         "tls",
         "maxConcurrentRequests",
         "announce",
-        "clearContext",
         "addForwardedHeader",
         "maxCallDepth",
         "timestampHeader",

@@ -133,6 +133,8 @@ pub struct Server {
     pub no_delay: bool,
     /// Whether CONNECT requests are let through (as tunnels); refused with 405 otherwise.
     pub allow_connect: bool,
+    /// Whether its clients are strangers: context headers are neither taken from them nor given.
+    pub clear_context: bool,
 }
 
 #[derive(Debug, Clone)]

@@ -112,6 +112,7 @@ fn server(value: Value<'_>, claims: &mut Claims) -> Server {
         backlog: socket.int("backlog", 1..=65535, 4096),
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
+        clear_context: block.flag("clearContext", false),
     };
     session.finish();
     socket.finish();

@@ -241,10 +241,6 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                     delegation.answer(answer);
                 }
                 Step::Done(Outcome::Bound(tree)) => {
-                    let tree = tree.map(|bound| Target {
-                        id: bound.id,
-                        addr: bound.addr,
-                    });
                     return Some(Binding::Tree(Arc::new(tree)));
                 }
                 Step::Done(Outcome::Failed(error)) => {

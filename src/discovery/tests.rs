@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
 
 use super::*;
-use crate::naming::{Addr, Inet, NameTree, Path, Place};
+use crate::naming::{Addr, Bound, Inet, NameTree, Path, Place};
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 
 type Senders<T> = Mutex<HashMap<Path, watch::Sender<T>>>;
@@ -157,7 +157,7 @@ fn asked(name: &str, local: &str) -> Arc<Asked> {
 fn in_words(binding: &Binding) -> String {
     match binding {
         Binding::Tree(tree) => tree
-            .map_ref(&mut |target: &Target| target.id.clone())
+            .map_ref(&mut |bound: &Bound| bound.id.clone())
             .to_string(),
         Binding::Failed(why) => format!("failed: {why}"),
         Binding::BadDtab(why) => format!("bad dtab: {why}"),

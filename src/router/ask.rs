@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::balance::ReplicaSet;
-use crate::naming::{Addr, NameTree, Path};
+use crate::naming::{Addr, Bound, NameTree, Path};
 
 /// A name as one request asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,15 @@ pub struct Asked {
 pub struct Target {
     pub id: Path,
     pub addr: Addr,
+}
+
+impl From<&Bound> for Target {
+    fn from(bound: &Bound) -> Target {
+        Target {
+            id: bound.id.clone(),
+            addr: bound.addr.clone(),
+        }
+    }
 }
 
 /// What a router on a shard wants of the slow path.
@@ -52,7 +61,7 @@ pub enum Told {
 /// What a name is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Binding {
-    Tree(Arc<NameTree<Target>>),
+    Tree(Arc<NameTree<Bound>>),
     /// It leads to an error; of the dtabs, or of the namer that was asked.
     Failed(String),
     /// The request's own dtab is none.

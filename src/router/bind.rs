@@ -23,10 +23,11 @@ use crate::balance::rng::{self, Rng};
 use crate::balance::weighted;
 use crate::config::resolved::BindingCache;
 use crate::engine::{Key, Shard};
-use crate::naming::{NameTree, Path};
+use crate::naming::{Bound, NameTree, Path};
 
 use super::ask::{Asked, Binding, Target, Wish, Wishes};
 use super::client::{Client, Clients};
+use super::context;
 use super::refusal::Refusal;
 
 /// Begins the key of a name with a dtab of its own. No path is encoded like that: it would be a
@@ -46,31 +47,38 @@ pub struct Route {
     used_at: Cell<u64>,
 }
 
+/// A client that serves a name.
+pub struct Leaf {
+    pub client: Rc<Client>,
+    /// What its replicas are told of the name, as lines of a head.
+    pub destination: Box<[u8]>,
+}
+
 enum Tree {
     /// The slow path has not answered yet.
     Unknown,
-    Client(Rc<Client>),
+    Leaf(Rc<Leaf>),
     Union(Vec<(f64, Tree)>),
     /// Nobody serves the name; why.
     Nobody(Refusal),
 }
 
 impl Route {
-    /// The client for one request, once it is known: a union's branch is drawn anew each time.
+    /// Where one request goes, once it is known: a union's branch is drawn anew each time.
     /// The running task is woken at the answer.
     ///
     /// # Errors
     /// When the name is bound to nobody, or cannot be bound.
-    pub fn poll_client(
+    pub fn poll_leaf(
         &self,
         shard: &Shard,
         random: &mut impl FnMut() -> u64,
-    ) -> Poll<Result<Rc<Client>, Refusal>> {
+    ) -> Poll<Result<Rc<Leaf>, Refusal>> {
         let root = self.tree.borrow();
         let mut tree = &*root;
         loop {
             match tree {
-                Tree::Client(client) => return Poll::Ready(Ok(Rc::clone(client))),
+                Tree::Leaf(leaf) => return Poll::Ready(Ok(Rc::clone(leaf))),
                 Tree::Nobody(refusal) => return Poll::Ready(Err(refusal.clone())),
                 Tree::Union(branches) => {
                     let weights = branches.iter().map(|(weight, _)| *weight);
@@ -279,9 +287,12 @@ fn key_of(name: &[u8], local: &[u8], key: &mut Vec<u8>) {
     key.extend_from_slice(local);
 }
 
-fn resolve(name: &Path, tree: &NameTree<Target>, clients: &Clients) -> Tree {
+fn resolve(name: &Path, tree: &NameTree<Bound>, clients: &Clients) -> Tree {
     match tree {
-        NameTree::Leaf(target) => Tree::Client(clients.get(target)),
+        NameTree::Leaf(bound) => Tree::Leaf(Rc::new(Leaf {
+            client: clients.get(&Target::from(bound)),
+            destination: context::destination(name, bound),
+        })),
         NameTree::Union(branches) => Tree::Union(
             branches
                 .iter()

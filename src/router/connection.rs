@@ -120,7 +120,7 @@ async fn serve_request(
         HeadOutcome::Complete { keep_alive } => keep_alive,
         HeadOutcome::Closed => return Next::Abort,
         HeadOutcome::Refused(refusal) => {
-            refuse_head(router, connection, &refusal);
+            refuse_head(router, server, connection, refusal);
             return Next::Linger;
         }
     };
@@ -157,6 +157,7 @@ async fn serve_request(
         }
         Outcome::Refused(refusal) => {
             router.count_refusal(&refusal);
+            let refusal = veiled(server, refusal);
             request.refuse(&router.shard, &refusal, router.draining.get());
             after_response(&request)
         }
@@ -186,13 +187,22 @@ fn after_response(request: &Request<'_>) -> Next {
     }
 }
 
+/// What a client gets to see of a refusal: strangers only its status.
+fn veiled(server: &Server, refusal: Refusal) -> Refusal {
+    match server.clear_context {
+        true => refusal.veiled(),
+        false => refusal,
+    }
+}
+
 /// Answers a head that could not be read. There is no telling where the next one would begin.
-fn refuse_head(router: &Router, connection: &Connection, refusal: &Refusal) {
+fn refuse_head(router: &Router, server: &Server, connection: &Connection, refusal: Refusal) {
     let stats = &router.stats;
     stats.requests.set(stats.requests.get() + 1);
-    router.count_refusal(refusal);
+    router.count_refusal(&refusal);
+    let refusal = veiled(server, refusal);
     let mut bytes = router.shard.vector();
-    write_refusal(&mut bytes, refusal, Version::Http11, false, false);
+    write_refusal(&mut bytes, &refusal, Version::Http11, false, false);
     connection.socket().write(Segment::Owned(bytes));
 }
 

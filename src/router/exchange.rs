@@ -15,7 +15,8 @@ use crate::engine::{NEVER, Timer};
 use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
 
 use super::Router;
-use super::client::Client;
+use super::bind::Leaf;
+use super::context;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Connecting, Connection, Exchange};
 use super::identify::Identified;
@@ -83,10 +84,11 @@ enum Ended {
 impl Walk<'_, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
-        let client = match self.bind().await {
-            Ok(client) => client,
+        let leaf = match self.bind().await {
+            Ok(leaf) => leaf,
             Err(outcome) => return outcome,
         };
+        let client = &leaf.client;
         let mut excluded = None;
         let mut fresh = false;
         for attempt in 1.. {
@@ -97,7 +99,7 @@ impl Walk<'_, '_> {
                 return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
             };
             let addr = endpoint.addr;
-            let refusal = match self.attempt(&client, endpoint, fresh).await {
+            let refusal = match self.attempt(&leaf, endpoint, fresh).await {
                 Ended::Outcome(outcome) => return outcome,
                 Ended::Failed(refusal) => refusal,
             };
@@ -130,15 +132,22 @@ impl Walk<'_, '_> {
         }
     }
 
-    async fn bind(&mut self) -> Result<Rc<Client>, Outcome> {
+    async fn bind(&mut self) -> Result<Rc<Leaf>, Outcome> {
         let router = self.router;
+        // Empty, and no allocation, for a request without a dtab of its own.
+        let mut dtab = Vec::new();
+        if self.server.clear_context {
+            context::clear(&mut self.head.fields);
+        } else {
+            context::take(&mut self.head.fields, &mut dtab);
+        }
         let mut name = router.shard.vector();
         let config = &router.config;
         let identified = router
             .identifiers
             .identify(&config.dst_prefix, self.head, &mut name);
         let route = match identified {
-            Ok(Identified::Named) => Ok(router.binder.bind(&name, &[])),
+            Ok(Identified::Named) => Ok(router.binder.bind(&name, &dtab)),
             Ok(Identified::Answer(action)) => {
                 let (response, draining) = (&mut *self.response, router.draining.get());
                 answer(
@@ -155,18 +164,20 @@ impl Walk<'_, '_> {
         };
         router.shard.recycle(name);
         let route = route?;
+        context::pass_on(&mut self.head.fields, &dtab);
         let random = &mut || router.random();
-        let known = match route.poll_client(&router.shard, random) {
+        let known = match route.poll_leaf(&router.shard, random) {
             Poll::Ready(known) => known,
             Poll::Pending => {
                 self.timer
                     .set(after(router.shard.now(), config.binding_timeout));
-                let bound = || route.poll_client(&router.shard, random);
+                let bound = || route.poll_leaf(&router.shard, random);
                 let late = || format!("{} was not bound in time", route.asked.name);
                 self.in_time(bound, late).await?
             }
         };
-        let client = known.map_err(Outcome::Refused)?;
+        let leaf = known.map_err(Outcome::Refused)?;
+        let client = &leaf.client;
         let known = match client.poll_replicas(&router.shard) {
             Poll::Ready(known) => known,
             Poll::Pending => {
@@ -183,7 +194,7 @@ impl Walk<'_, '_> {
             let text = format!("{} cannot be resolved: {why}", client.target.id);
             Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
         })?;
-        Ok(client)
+        Ok(leaf)
     }
 
     /// Waits for the slow path, as long as the timer and the client allow.
@@ -215,13 +226,8 @@ impl Walk<'_, '_> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        client: &Rc<Client>,
-        endpoint: Arc<Endpoint>,
-        fresh: bool,
-    ) -> Ended {
-        let router = self.router;
+    async fn attempt(&mut self, leaf: &Leaf, endpoint: Arc<Endpoint>, fresh: bool) -> Ended {
+        let (router, client) = (self.router, &leaf.client);
         let in_flight = InFlight::begin(endpoint);
         let endpoint = &in_flight.0;
         let now = router.shard.now();
@@ -242,7 +248,7 @@ impl Walk<'_, '_> {
             },
         };
         let mut upstream = Exchange::new(connection, reused);
-        upstream.send_head(&router.shard, self.head);
+        upstream.send_head(&router.shard, self.head, &leaf.destination);
         let stop = self.pump(&mut upstream).await;
         match stop {
             Stop::Done => {
@@ -341,6 +347,7 @@ impl Walk<'_, '_> {
             may_upgrade: self.head.upgrade().is_some(),
             is_connect: self.head.method == Method::Connect,
             draining: &router.draining,
+            clear_context: self.server.clear_context,
             sent_all,
             in_body: false,
             sent: 0,

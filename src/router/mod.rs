@@ -13,6 +13,7 @@ pub mod ask;
 pub mod bind;
 pub mod client;
 pub mod connection;
+pub mod context;
 pub mod exchange;
 pub mod h1;
 pub mod identify;

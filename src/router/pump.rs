@@ -12,8 +12,9 @@ use std::task::Poll;
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::h1::Limits;
-use crate::http::{BodyLength, ResponseHead};
+use crate::http::{BodyLength, Name, ResponseHead};
 
+use super::context;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Exchange, HeadEvent};
 use super::h1::wire::{BodyEvent, BodyFault};
@@ -57,6 +58,8 @@ pub struct Pump<'p, 'c> {
     /// The request's body is received buffer by buffer, since it is large: a multishot receive
     /// would take in whatever the client can send, far ahead of the backend.
     pub sent_singly: bool,
+    /// The client is told nothing of what proxies tell each other.
+    pub clear_context: bool,
     /// Bytes of the response's body that passed through here.
     pub received: u64,
     /// The rest of the response's body is moved inside the kernel.
@@ -136,6 +139,9 @@ impl Pump<'_, '_> {
             Poll::Ready(Err(refusal)) => Poll::Ready(Stop::Refused(refusal)),
             Poll::Ready(Ok(HeadEvent::Interim)) => {
                 self.moves += 1;
+                if self.clear_context {
+                    context::clear(&mut self.response.fields);
+                }
                 self.request.send_interim(self.shard, self.response);
                 self.response.clear();
                 Poll::Pending
@@ -162,6 +168,15 @@ impl Pump<'_, '_> {
             self.request
                 .send_head(self.shard, self.response, false, None);
             return Poll::Ready(Stop::Upgraded);
+        }
+        if self.clear_context {
+            let fields = &mut self.response.fields;
+            if fields.get(Name::L5dErr).is_some() {
+                let (status, text) = (self.response.status, "a proxy behind this one refused");
+                let refusal = Refusal::backend(status, "upstream-refused", text);
+                return Poll::Ready(Stop::Refused(refusal));
+            }
+            context::clear(fields);
         }
         // The first bytes of the body mostly came with the head: they leave with it too.
         let first = match self.response.body {

@@ -65,6 +65,14 @@ impl Refusal {
         }
     }
 
+    /// Without the reason and the text.
+    #[must_use]
+    pub fn veiled(mut self) -> Self {
+        self.reason = "";
+        self.text = "".into();
+        self
+    }
+
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;

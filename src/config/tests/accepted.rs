@@ -100,7 +100,7 @@ fn engine() {
 #[test]
 fn values_arrive() {
     let config = ok(&server(
-        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\n\
+        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\nclearContext: true\n\
          serverSession: {idleTimeMs: 4}\nsocketOptions: {noDelay: False, backlog: 5}",
     ));
     let server = &config.routers[0].servers[0];

@@ -367,9 +367,7 @@ fn namers() {
             ),
             (
                 "namers: [{kind: fs, rootDir: /, transformers: []}]",
-                &[
-                    "2:33: namers[0].transformers: namers[].transformers is not supported yet",
-                ],
+                &["2:33: namers[0].transformers: namers[].transformers is not supported yet"],
             ),
             (
                 "namers: [{kind: fs, rootDir: /, prefix: fs}]",

@@ -12,11 +12,13 @@ use crate::http::{BodyLength, Fields, Method, Name, RequestHead, ResponseHead, V
 
 /// What a request says only if the proxy wants it said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RequestOptions {
+pub struct RequestOptions<'l> {
     /// `expect: 100-continue`: the body is held back until the backend asks for it.
     pub expect_continue: bool,
     /// `te: trailers`: trailers of the response will be passed on.
     pub te_trailers: bool,
+    /// Whole field lines, each with its end: the caller answers for their form.
+    pub lines: &'l [u8],
 }
 
 /// How a response is framed for the client that gets it.
@@ -57,7 +59,7 @@ pub fn write_request_with(
     out: &mut Vec<u8>,
     head: &RequestHead,
     body: BodyLength,
-    options: RequestOptions,
+    options: RequestOptions<'_>,
 ) {
     let target = match head.target() {
         b"" => b"/",
@@ -75,6 +77,7 @@ pub fn write_request_with(
     );
     out.extend_from_slice(b"\r\n");
     put_fields(out, &head.fields, is_end_to_end);
+    out.extend_from_slice(options.lines);
     match body {
         BodyLength::Empty if head.method.expects_content() => put_length(out, 0),
         BodyLength::Empty => {}
@@ -151,8 +154,8 @@ pub fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes a whole response that the proxy makes itself. `reason` is the word for `l5d-err`, `text`
-/// the body; to a HEAD it is declared and not sent.
+/// Writes a whole response that the proxy makes itself. `reason` is the word for `l5d-err`, which
+/// is left out without one, `text` the body; to a HEAD it is declared and not sent.
 pub fn write_error(
     out: &mut Vec<u8>,
     status: u16,
@@ -163,7 +166,7 @@ pub fn write_error(
     is_head: bool,
 ) {
     put_status_line(out, status, b"");
-    if is_value(reason.as_bytes()) {
+    if !reason.is_empty() && is_value(reason.as_bytes()) {
         put(out, &[b"l5d-err: ", reason.as_bytes(), b"\r\n"]);
     }
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");

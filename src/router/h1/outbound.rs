@@ -87,13 +87,14 @@ impl Exchange {
         &self.connection.wire.socket
     }
 
-    /// Writes the request's head.
-    pub fn send_head(&mut self, shard: &Shard, head: &RequestHead) {
+    /// Writes the request's head, with more lines to it.
+    pub fn send_head(&mut self, shard: &Shard, head: &RequestHead, lines: &[u8]) {
         let mut bytes = shard.vector();
         let options = h1::RequestOptions {
             // The backend's own 100 (Continue) is passed on.
             expect_continue: head.expect_continue,
             te_trailers: false,
+            lines,
         };
         h1::write_request_with(&mut bytes, head, head.body, options);
         self.socket().write(Segment::Owned(bytes));

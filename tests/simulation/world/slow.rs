@@ -150,10 +150,7 @@ impl Answering {
 
 fn bound(dtab: &Dtab, name: &Path) -> Binding {
     match naming::bind(dtab, name) {
-        Ok(tree) => Binding::Tree(Arc::new(tree.map(|bound| Target {
-            id: bound.id,
-            addr: bound.addr,
-        }))),
+        Ok(tree) => Binding::Tree(Arc::new(tree)),
         Err(error) => Binding::Failed(error.to_string()),
     }
 }
