@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::naming::Place;
+use crate::naming::{Place, Transform};
 
 use super::resolved::{
     Client, Config, Cores, DriverChoice, Engine, Identifier, Namer, NamerKind, Route, Router,
-    Server, Service,
+    Server, Service, Transformer, TransformerKind,
 };
 
 impl Config {
@@ -65,7 +65,42 @@ fn engine(engine: &Engine) -> Value {
     })
 }
 
+fn transformer(transformer: &Transformer) -> Value {
+    let prefix = transformer.prefix.to_string();
+    match &transformer.kind {
+        TransformerKind::Filter(by) => filter(prefix, *by),
+        TransformerKind::Const(path) => {
+            json!({ "kind": "io.l5d.const", "prefix": prefix, "path": path.to_string() })
+        }
+        TransformerKind::Replace(path) => {
+            json!({ "kind": "io.l5d.replace", "prefix": prefix, "path": path.to_string() })
+        }
+    }
+}
+
+fn filter(prefix: String, by: Transform) -> Value {
+    match by {
+        Transform::Port(port) => json!({ "kind": "io.l5d.port", "prefix": prefix, "port": port }),
+        Transform::Host(host) => {
+            json!({ "kind": "io.l5d.specificHost", "prefix": prefix, "host": host.to_string() })
+        }
+        Transform::Localhost | Transform::Same => {
+            json!({ "kind": "io.l5d.localhost", "prefix": prefix })
+        }
+    }
+}
+
 fn namer(namer: &Namer) -> Value {
+    let mut json = namer_alone(namer);
+    if !matches!(namer.kind, NamerKind::Rewrite { .. }) {
+        let filters = namer.transformers.iter();
+        let filters = filters.map(|(prefix, by)| filter(prefix.to_string(), *by));
+        json["transformers"] = filters.collect();
+    }
+    json
+}
+
+fn namer_alone(namer: &Namer) -> Value {
     let prefix = namer.prefix.to_string();
     match &namer.kind {
         NamerKind::Fs { root } => {
@@ -97,7 +132,10 @@ fn router(router: &Router) -> Value {
         "identifier": router.identifiers.iter().map(identifier).collect::<Vec<_>>(),
         "dtab": router.dtab.to_string(),
         "dstPrefix": router.dst_prefix.to_string(),
-        "interpreter": { "kind": "default" },
+        "interpreter": {
+            "kind": "default",
+            "transformers": router.transformers.iter().map(transformer).collect::<Vec<_>>(),
+        },
         "bindingTimeoutMs": ms(router.binding_timeout),
         "bindingCache": {
             "paths": router.binding_cache.paths,

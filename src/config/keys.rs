@@ -77,15 +77,15 @@ pub const BUFFERS: Block = Block {
 
 pub const NAMER_FS: Block = Block {
     title: "namers[]: io.l5d.fs",
-    keys: &["kind", "prefix", "rootDir", "experimental"],
-    not_yet: &["transformers"],
+    keys: &["kind", "prefix", "rootDir", "transformers", "experimental"],
+    not_yet: &[],
     gone: &[],
 };
 
 pub const NAMER_STATIC: Block = Block {
     title: "namers[]: io.l5d.static",
-    keys: &["kind", "prefix", "names", "experimental"],
-    not_yet: &["transformers"],
+    keys: &["kind", "prefix", "names", "transformers", "experimental"],
+    not_yet: &[],
     gone: &[],
 };
 
@@ -153,8 +153,8 @@ pub const BINDING_CACHE: Block = Block {
 
 pub const INTERPRETER: Block = Block {
     title: "routers[].interpreter",
-    keys: &["kind"],
-    not_yet: &["transformers"],
+    keys: &["kind", "transformers"],
+    not_yet: &[],
     gone: &[],
 };
 
@@ -358,6 +358,11 @@ pub const BLOCKS: &[&Block] = &[
     &NAMER_FS,
     &NAMER_STATIC,
     &NAMER_REWRITE,
+    &TRANSFORMER_PORT,
+    &TRANSFORMER_LOCALHOST,
+    &TRANSFORMER_SPECIFIC_HOST,
+    &TRANSFORMER_CONST,
+    &TRANSFORMER_REPLACE,
     &ROUTER,
     &SERVER,
     &SERVER_SESSION,
@@ -407,6 +412,55 @@ pub const IDENTIFIERS: Kinds = Kinds {
         "io.l5d.k8s.istio-ingress",
     ],
     gone: &[("io.l5d.headerToken", "io.l5d.header.token")],
+};
+
+pub const TRANSFORMER_PORT: Block = Block {
+    title: "transformers[]: io.l5d.port",
+    keys: &["kind", "prefix", "port"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const TRANSFORMER_LOCALHOST: Block = Block {
+    title: "transformers[]: io.l5d.localhost",
+    keys: &["kind", "prefix"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const TRANSFORMER_SPECIFIC_HOST: Block = Block {
+    title: "transformers[]: io.l5d.specificHost",
+    keys: &["kind", "prefix", "host"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const TRANSFORMER_CONST: Block = Block {
+    title: "transformers[]: io.l5d.const",
+    keys: &["kind", "prefix", "path"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const TRANSFORMER_REPLACE: Block = Block {
+    title: "transformers[]: io.l5d.replace",
+    keys: &["kind", "prefix", "path"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const TRANSFORMERS: Kinds = Kinds {
+    key: "kind",
+    what: "transformer",
+    supported: &[
+        ("io.l5d.port", &TRANSFORMER_PORT),
+        ("io.l5d.localhost", &TRANSFORMER_LOCALHOST),
+        ("io.l5d.specificHost", &TRANSFORMER_SPECIFIC_HOST),
+        ("io.l5d.const", &TRANSFORMER_CONST),
+        ("io.l5d.replace", &TRANSFORMER_REPLACE),
+    ],
+    not_yet: &["io.l5d.k8s.daemonset", "io.l5d.k8s.localnode"],
+    gone: &[],
 };
 
 pub const NAMERS: Kinds = Kinds {
@@ -477,6 +531,7 @@ pub const SERVICES: Kinds = Kinds {
 pub const KINDS: &[&Kinds] = &[
     &PROTOCOLS,
     &NAMERS,
+    &TRANSFORMERS,
     &IDENTIFIERS,
     &INTERPRETERS,
     &BALANCERS,

@@ -30,6 +30,7 @@ pub mod resolved;
 mod route;
 mod router;
 mod routes;
+mod transformers;
 mod value;
 mod yaml;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cursor::{Cursor, open_kind};
 use super::keys;
 use super::resolved::{Namer, NamerKind};
+use super::transformers::filters;
 use super::value::{Value, shown};
 use crate::naming::{Path, Pattern, Place, Template};
 
@@ -24,6 +25,10 @@ fn namer(value: Value<'_>) -> Option<Namer> {
         |prefix| prefix.path(),
     );
     block.flag("experimental", false);
+    let transformers = match name {
+        "io.l5d.rewrite" => Vec::new(),
+        _ => filters(block.get("transformers")),
+    };
     let kind = match name {
         "io.l5d.fs" => fs(&mut block),
         "io.l5d.static" => fixed(&mut block),
@@ -44,7 +49,11 @@ fn namer(value: Value<'_>) -> Option<Namer> {
         return None;
     }
     let kind = kind?;
-    Some(Namer { prefix, kind })
+    Some(Namer {
+        prefix,
+        kind,
+        transformers,
+    })
 }
 
 fn fs(block: &mut Cursor<'_>) -> Option<NamerKind> {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::naming::{Dtab, Path, Pattern, Place, Template};
+use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
 
 pub use super::route::{Action, Fixed, HostPattern, Part, PathPattern, Route, Target, Wanted};
 
@@ -68,6 +68,26 @@ pub struct Engine {
 pub struct Namer {
     pub prefix: Path,
     pub kind: NamerKind,
+    /// Prefixes and what is done to addresses, in their order.
+    pub transformers: Vec<(Path, Transform)>,
+}
+
+/// What becomes of bound names.
+#[derive(Debug, Clone)]
+pub struct Transformer {
+    /// Stands behind `/%` in the names that it makes.
+    pub prefix: Path,
+    pub kind: TransformerKind,
+}
+
+#[derive(Debug, Clone)]
+pub enum TransformerKind {
+    /// `io.l5d.port`, `io.l5d.localhost`, `io.l5d.specificHost`: other addresses.
+    Filter(Transform),
+    /// `io.l5d.const`: always this name, whatever was asked for.
+    Const(Path),
+    /// `io.l5d.replace`: this name in the place of every bound one.
+    Replace(Path),
 }
 
 #[derive(Debug, Clone)]
@@ -87,6 +107,8 @@ pub struct Router {
     /// Tried in order; the first that finds a name wins.
     pub identifiers: Vec<Identifier>,
     pub dtab: Dtab,
+    /// The interpreter's, in their order.
+    pub transformers: Vec<Transformer>,
     /// Put before what an identifier finds (`/svc`).
     pub dst_prefix: Path,
     pub binding_timeout: Duration,

@@ -12,6 +12,7 @@ use super::decode::{Claims, LOOPBACK, listener};
 use super::identifier::identifiers;
 use super::keys;
 use super::resolved::{BindingCache, Client, HeadLimits, Router, Server, Service};
+use super::transformers::transformers;
 use super::value::{Spot, Value};
 use crate::naming::Path;
 
@@ -28,9 +29,9 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let identifiers = identifiers(block.get("identifier"));
     let dtab = block.get("dtab").and_then(|v| v.dtab());
     let dst_prefix = block.get("dstPrefix").and_then(|v| v.path());
-    block
-        .kind("interpreter", &keys::INTERPRETERS, None)
-        .finish();
+    let mut interpreter = block.kind("interpreter", &keys::INTERPRETERS, None);
+    let transformers = transformers(interpreter.get("transformers"));
+    interpreter.finish();
     let binding_timeout = block.ms("bindingTimeoutMs", 10_000);
     let binding_cache = binding_cache(block.block("bindingCache", &keys::BINDING_CACHE));
     let heads = heads(&mut block);
@@ -46,6 +47,7 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
         servers,
         identifiers,
         dtab: dtab.unwrap_or_default(),
+        transformers,
         dst_prefix: dst_prefix.or_else(|| "/svc".parse::<Path>().ok())?,
         binding_timeout,
         binding_cache,

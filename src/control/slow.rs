@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::config::resolved::{Config, DriverChoice};
-use crate::discovery::{self, Namers, Tables};
+use crate::config::resolved::{Config, DriverChoice, Router};
+use crate::discovery::{self, Namers, Table, Tables};
 use crate::engine::mailbox::Sender;
 use crate::router::ask::Told;
 
@@ -157,12 +157,15 @@ async fn serve(
 /// What the names of a configuration are bound by.
 fn tables(config: &Config) -> Tables {
     Tables {
-        dtabs: config
-            .routers
-            .iter()
-            .map(|router| router.dtab.clone())
-            .collect(),
+        routers: config.routers.iter().map(table).collect(),
         namers: Namers::of(&config.namers),
+    }
+}
+
+fn table(router: &Router) -> Table {
+    Table {
+        dtab: router.dtab.clone(),
+        transformers: router.transformers.clone(),
     }
 }
 

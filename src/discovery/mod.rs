@@ -13,6 +13,7 @@ mod fs;
 mod namer;
 mod names;
 mod replicas;
+mod transform;
 
 #[cfg(test)]
 mod tests;
@@ -20,4 +21,4 @@ mod tests;
 pub use fixed::{Rewrite, Static};
 pub use fs::Fs;
 pub use namer::{Addrs, Answer, Found, Namer, Namers};
-pub use names::{Said, Tables, serve};
+pub use names::{Said, Table, Tables, serve};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::resolved::{self, NamerKind};
-use crate::naming::{NameTree, Path, Place};
+use crate::naming::{NameTree, Path, Place, Transform};
 
 use super::fixed::{Rewrite, Static};
 use super::fs::Fs;
@@ -68,10 +68,18 @@ pub(super) fn settled<T>(value: T) -> watch::Receiver<T> {
     watch::channel(value).1
 }
 
+/// A namer with what the configuration says of it.
+#[derive(Clone)]
+pub(super) struct Configured {
+    pub prefix: Path,
+    pub namer: Arc<dyn Namer>,
+    pub transformers: Vec<(Path, Transform)>,
+}
+
 /// The namers of a configuration, by their prefixes.
 #[derive(Clone, Default)]
 pub struct Namers {
-    by_prefix: Vec<(Path, Arc<dyn Namer>)>,
+    by_prefix: Vec<Configured>,
 }
 
 impl Namers {
@@ -79,20 +87,33 @@ impl Namers {
     #[must_use]
     pub fn of(configured: &[resolved::Namer]) -> Namers {
         let mut namers = Namers::default();
-        for resolved::Namer { prefix, kind } in configured {
+        for resolved::Namer {
+            prefix,
+            kind,
+            transformers,
+        } in configured
+        {
             let namer: Arc<dyn Namer> = match kind.clone() {
                 NamerKind::Fs { root } => Arc::new(Fs::new(root)),
                 NamerKind::Static { names } => Arc::new(Static::new(&names)),
                 NamerKind::Rewrite { pattern, name } => Arc::new(Rewrite { pattern, name }),
             };
-            namers.add(prefix.clone(), namer);
+            namers.by_prefix.push(Configured {
+                prefix: prefix.clone(),
+                namer,
+                transformers: transformers.clone(),
+            });
         }
         namers
     }
 
     /// Adds a namer for the paths below `/#` and the prefix.
     pub fn add(&mut self, prefix: Path, namer: Arc<dyn Namer>) {
-        self.by_prefix.push((prefix, namer));
+        self.by_prefix.push(Configured {
+            prefix,
+            namer,
+            transformers: Vec::new(),
+        });
     }
 
     /// The numbers of the namers of a path (`/#/…`), in the order in which they are asked: the one
@@ -100,11 +121,11 @@ impl Namers {
     pub(super) fn fitting(&self, path: &Path) -> Vec<usize> {
         let below = path.skip(1);
         let numbers = (0..self.by_prefix.len()).rev();
-        let fits = |number: &usize| below.starts_with(&self.by_prefix[*number].0);
+        let fits = |number: &usize| below.starts_with(&self.by_prefix[*number].prefix);
         numbers.filter(fits).collect()
     }
 
-    pub(super) fn get(&self, number: usize) -> Option<&(Path, Arc<dyn Namer>)> {
+    pub(super) fn get(&self, number: usize) -> Option<&Configured> {
         self.by_prefix.get(number)
     }
 }

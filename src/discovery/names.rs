@@ -13,13 +13,15 @@ use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinHandle};
 
+use crate::config::resolved::{Transformer, TransformerKind};
 use crate::naming::{
     self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Named, Outcome, Path, Place, Step,
+    Transform,
 };
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 
-use super::namer::{Addrs, Answer, Found, Namers, settled};
-use super::replicas;
+use super::namer::{Addrs, Answer, Configured, Found, Namers, settled};
+use super::{replicas, transform};
 
 /// Namers' answers that one name may depend on. More come from a table made to hurt.
 const MAX_ASKS: usize = 256;
@@ -37,9 +39,15 @@ pub struct Said {
 /// What names are bound by.
 #[derive(Clone, Default)]
 pub struct Tables {
-    /// Each router's dtab.
-    pub dtabs: Vec<Dtab>,
+    pub routers: Vec<Table>,
     pub namers: Namers,
+}
+
+/// What the names of one router are bound by.
+#[derive(Clone, Default)]
+pub struct Table {
+    pub dtab: Dtab,
+    pub transformers: Vec<Transformer>,
 }
 
 /// Something was learnt.
@@ -226,14 +234,49 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     /// `None` if an answer is missing that decides.
     fn delegate(&mut self, key: &Key, asks: &mut Vec<Asking>) -> Option<Binding> {
         let (router, asked) = key;
-        let mut dtab = self.tables.dtabs.get(*router).cloned().unwrap_or_default();
+        let Table {
+            mut dtab,
+            transformers,
+        } = self
+            .tables
+            .routers
+            .get(*router)
+            .cloned()
+            .unwrap_or_default();
         if !asked.local.is_empty() {
             match local_dtab(&asked.local) {
                 Ok(local) => dtab = dtab.concat(&local),
                 Err(why) => return Some(Binding::BadDtab(why)),
             }
         }
-        let mut delegation = Delegation::new(&dtab, &asked.name);
+        let mut tree = self.look_up(key, &dtab, &asked.name, asks)?;
+        for Transformer { prefix, kind } in transformers {
+            let named = |bound| transform::through(bound, &prefix, Transform::Same);
+            tree = match (tree, kind) {
+                (Ok(tree), TransformerKind::Filter(by)) => {
+                    Ok(tree.map(|bound| transform::through(bound, &prefix, by)))
+                }
+                (_, TransformerKind::Const(path)) => self
+                    .look_up(key, &dtab, &path, asks)?
+                    .map(|tree| tree.map(named)),
+                (Ok(tree), TransformerKind::Replace(path)) => self
+                    .look_up(key, &dtab, &path, asks)?
+                    .map(|by| transform::replaced(tree, &by.map(named))),
+                (Err(why), _) => Err(why),
+            };
+        }
+        Some(tree.map_or_else(Binding::Failed, |tree| Binding::Tree(Arc::new(tree))))
+    }
+
+    /// Takes a name through a table. `None` if an answer is missing that decides.
+    fn look_up(
+        &mut self,
+        key: &Key,
+        dtab: &Dtab,
+        name: &Path,
+        asks: &mut Vec<Asking>,
+    ) -> Option<Result<NameTree<Bound>, String>> {
+        let mut delegation = Delegation::new(dtab, name);
         loop {
             match delegation.step() {
                 Step::Ask(path) => {
@@ -241,10 +284,10 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                     delegation.answer(answer);
                 }
                 Step::Done(Outcome::Bound(tree)) => {
-                    return Some(Binding::Tree(Arc::new(tree)));
+                    return Some(Ok(tree));
                 }
                 Step::Done(Outcome::Failed(error)) => {
-                    return Some(Binding::Failed(error.to_string()));
+                    return Some(Err(error.to_string()));
                 }
                 Step::Done(Outcome::Pending) => return None,
             }
@@ -269,9 +312,14 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     /// What one namer says of a path now; followed from now on.
     fn answer_of(&mut self, key: &Key, asking: Asking, asks: &mut Vec<Asking>) -> naming::Answer {
         let (number, path) = asking.clone();
-        let Some((prefix, namer)) = self.tables.namers.get(number) else {
+        let Some(configured) = self.tables.namers.get(number) else {
             return naming::Answer::Pending;
         };
+        let Configured {
+            prefix,
+            namer,
+            transformers,
+        } = configured;
         if !asks.contains(&asking) {
             if asks.len() == MAX_ASKS {
                 return naming::Answer::Failed(BindError::TooWide { path });
@@ -293,11 +341,17 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             Answer::Failed(why) => naming::Answer::Failed(BindError::Namer { path, message: why }),
             Answer::Tree(tree) => naming::Answer::Tree(tree.map(|found| match found {
                 Found::Path(path) => Named::Path(path),
-                Found::Bound { id, residual } => Named::Bound(Bound {
-                    id: Path::of_segment(b"#").join(prefix).join(&id),
-                    addr: Addr::Namer(number),
-                    residual,
-                }),
+                Found::Bound { id, residual } => {
+                    let bound = Bound {
+                        id: Path::of_segment(b"#").join(prefix).join(&id),
+                        addr: Addr::Namer(number),
+                        residual,
+                    };
+                    let transformed = transformers.iter().fold(bound, |bound, (prefix, by)| {
+                        transform::through(bound, prefix, *by)
+                    });
+                    Named::Bound(transformed)
+                }
             })),
         }
     }
@@ -318,10 +372,11 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             to: vec![(shard, router)],
             _follower: None,
         };
-        let source = self.source(&target);
+        let (id, addr, by) = transform::origin(&target.id, &target.addr);
+        let source = self.source(id, addr);
         let literal = match &*source.borrow() {
-            Addrs::Known(addrs) if matches!(target.addr, Addr::Inet(_)) => {
-                replicas::literal(addrs, None)
+            Addrs::Known(addrs) if matches!(addr, Addr::Inet(_)) => {
+                replicas::literal(addrs, &by, None)
             }
             _ => None,
         };
@@ -333,20 +388,21 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 (self.tell)(shard, router, Told::Replicas(target.clone(), replicas));
             }
             None => {
-                let following = replicas::follow(source, target.clone(), self.changes.clone());
+                let following = replicas::follow(source, target.clone(), by, self.changes.clone());
                 followed._follower = Some(Follower::of(&tokio::spawn(following)));
             }
         }
         self.targets.insert(target, followed);
     }
 
-    fn source(&self, target: &Target) -> watch::Receiver<Addrs> {
-        match &target.addr {
+    fn source(&self, id: &Path, addr: &Addr) -> watch::Receiver<Addrs> {
+        match addr {
             Addr::Inet(inet) => settled(Addrs::Known(Arc::new([Place::new(inet.clone())]))),
             Addr::Namer(number) => match self.tables.namers.get(*number) {
-                Some((prefix, namer)) => namer.addrs(&target.id.skip(prefix.len() + 1)),
+                Some(of) => of.namer.addrs(&id.skip(of.prefix.len() + 1)),
                 None => settled(Addrs::Gone),
             },
+            Addr::Through(_) => settled(Addrs::Gone),
         }
     }
 

@@ -10,11 +10,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::balance::ReplicaSet;
-use crate::naming::{Inet, Place};
+use crate::naming::{Inet, Place, Transform};
 use crate::router::ask::{Replicas, Target};
 
 use super::namer::Addrs;
 use super::names::Change;
+use super::transform;
 
 /// Time between two lookups of a host.
 const EVERY: Duration = Duration::from_secs(5);
@@ -24,10 +25,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_ONCE: usize = 16;
 
 /// The set of literal addresses; `None` if a host must be looked up.
-pub(super) fn literal(places: &[Place], previous: Option<&ReplicaSet>) -> Option<ReplicaSet> {
+pub(super) fn literal(
+    places: &[Place],
+    by: &[Transform],
+    previous: Option<&ReplicaSet>,
+) -> Option<ReplicaSet> {
     let weighted = |place: &Place| Some((literal_addr(&place.inet)?, place.weight.get()));
     let addrs: Option<Vec<_>> = places.iter().map(weighted).collect();
-    Some(ReplicaSet::from_weighted(addrs?, previous))
+    Some(transformed(addrs?, by, previous))
+}
+
+fn transformed(
+    addrs: impl IntoIterator<Item = (SocketAddr, f64)>,
+    by: &[Transform],
+    previous: Option<&ReplicaSet>,
+) -> ReplicaSet {
+    let stays = |(addr, weight)| Some((transform::address(addr, by)?, weight));
+    ReplicaSet::from_weighted(addrs.into_iter().filter_map(stays), previous)
 }
 
 fn literal_addr(inet: &Inet) -> Option<SocketAddr> {
@@ -39,9 +53,13 @@ fn literal_addr(inet: &Inet) -> Option<SocketAddr> {
 pub(super) async fn follow(
     mut source: watch::Receiver<Addrs>,
     target: Target,
+    by: Vec<Transform>,
     changes: mpsc::Sender<Change>,
 ) {
-    let mut hosts = Hosts::default();
+    let mut hosts = Hosts {
+        by,
+        ..Hosts::default()
+    };
     // Whether the last report was of replicas: only then may the same ones go unsaid.
     let mut good = false;
     loop {
@@ -68,6 +86,8 @@ pub(super) async fn follow(
 /// The hosts of one name and what is known of them.
 #[derive(Default)]
 struct Hosts {
+    /// What is done to the addresses.
+    by: Vec<Transform>,
     current: Option<Arc<ReplicaSet>>,
     found: HashMap<Inet, Vec<SocketAddr>>,
     /// Whether any of the addresses is a host's.
@@ -78,8 +98,11 @@ impl Hosts {
     /// The replicas at these addresses; `None` if they are the current ones and `unsaid` allows it.
     async fn replicas(&mut self, places: &[Place], unsaid: bool) -> Option<Replicas> {
         self.any = false;
-        if let Some(set) = literal(places, self.current.as_deref()) {
+        if let Some(set) = literal(places, &self.by, self.current.as_deref()) {
             self.found.clear();
+            if set.is_empty() && !places.is_empty() {
+                return Some(nothing_left());
+            }
             return self.changed(set, unsaid);
         }
         self.any = true;
@@ -93,8 +116,11 @@ impl Hosts {
             };
             addrs.into_iter().map(|addr| (addr, weight.get()))
         });
-        let set = ReplicaSet::from_weighted(all, self.current.as_deref());
+        let all: Vec<_> = all.collect();
+        let any = !all.is_empty();
+        let set = transformed(all, &self.by, self.current.as_deref());
         match failed {
+            _ if any && set.is_empty() => Some(nothing_left()),
             Some(why) if set.is_empty() => Some(Replicas::Failed(why)),
             _ => self.changed(set, unsaid),
         }
@@ -148,6 +174,11 @@ impl Hosts {
         }
         true
     }
+}
+
+/// Replicas there are, so this is no accident of a registry.
+fn nothing_left() -> Replicas {
+    Replicas::Gone("its transformers leave none of its replicas".to_owned())
 }
 
 async fn look_up(inet: Inet) -> (Inet, Result<Vec<SocketAddr>, String>) {

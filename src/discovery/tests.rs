@@ -92,7 +92,10 @@ impl Slow {
         let mut namers = Namers::default();
         namers.add(path("/mem"), Arc::clone(&registry) as Arc<dyn Namer>);
         let tables = Tables {
-            dtabs: vec![dtab.parse().unwrap()],
+            routers: vec![Table {
+                dtab: dtab.parse().unwrap(),
+                ..Table::default()
+            }],
             namers,
         };
         let (said, heard) = mpsc::unbounded_channel();

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::path::Path;
+
 /// A host, to be resolved unless it is a literal, and a port.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Inet {
@@ -23,6 +25,29 @@ pub enum Addr {
     Inet(Inet),
     /// Where the namer of this number says; it is asked by the bound name's id.
     Namer(usize),
+    /// Where another name is, after a transformer.
+    Through(Box<Through>),
+}
+
+/// A name before a transformer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Through {
+    pub id: Path,
+    pub addr: Addr,
+    pub by: Transform,
+}
+
+/// What a transformer does to addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Transform {
+    /// Nothing: the name is called otherwise.
+    Same,
+    /// Replaces their port.
+    Port(u16),
+    /// Keeps those of this machine.
+    Localhost,
+    /// Keeps those of this host.
+    Host(IpAddr),
 }
 
 impl fmt::Display for Addr {
@@ -30,6 +55,7 @@ impl fmt::Display for Addr {
         match self {
             Addr::Inet(inet) => inet.fmt(out),
             Addr::Namer(number) => write!(out, "namer {number}"),
+            Addr::Through(through) => through.addr.fmt(out),
         }
     }
 }

@@ -32,7 +32,7 @@ mod tests;
 pub use delegate::{Answer, Bound, Delegation, MAX_DEPTH, Named, Outcome, Step, bind};
 pub use dtab::{Dentry, Dtab, Elem, Prefix};
 pub use error::{BindError, Fault, ParseError};
-pub use inet::{Addr, Inet};
+pub use inet::{Addr, Inet, Through, Transform};
 pub use path::{Path, Segments};
 pub use pattern::{Captures, Pattern, Template};
 pub use place::Place;

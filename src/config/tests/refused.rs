@@ -366,8 +366,8 @@ fn namers() {
                 ],
             ),
             (
-                "namers: [{kind: fs, rootDir: /, transformers: []}]",
-                &["2:33: namers[0].transformers: namers[].transformers is not supported yet"],
+                "namers: [{kind: rewrite, prefix: /a, pattern: /, name: /b, transformers: []}]",
+                &["2:60: namers[0].transformers: namers[].transformers is not supported yet"],
             ),
             (
                 "namers: [{kind: fs, rootDir: /, prefix: fs}]",
@@ -394,6 +394,36 @@ fn namers() {
             (
                 "namers: [{kind: rewrite, prefix: /a, pattern: '/{a}', name: '/{b}'}]",
                 &["2:61: namers[0].name: `{b}` is not captured by `/{a}`"],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn transformers() {
+    check(
+        router,
+        &[
+            (
+                "interpreter: {kind: default, transformers: [{kind: port}, {kind: port, port: 0}]}",
+                &[
+                    "4:48: routers[0].interpreter.transformers[0]: `port` is missing",
+                    "4:80: routers[0].interpreter.transformers[1].port: 0 is not within 1 to 65535",
+                ],
+            ),
+            (
+                "interpreter: {kind: default, transformers: [{kind: io.l5d.k8s.localnode}]}",
+                &[
+                    "4:54: routers[0].interpreter.transformers[0].kind: transformer `io.l5d.k8s.localnode` is not supported yet",
+                ],
+            ),
+            (
+                "interpreter: {kind: default, transformers: [{kind: specificHost, host: web}]}",
+                &["4:74: routers[0].interpreter.transformers[0].host: `web` is not an IP address"],
+            ),
+            (
+                "interpreter: {kind: default, transformers: [{kind: const}]}",
+                &["4:48: routers[0].interpreter.transformers[0]: `path` is missing"],
             ),
         ],
     );

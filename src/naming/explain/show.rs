@@ -109,7 +109,7 @@ impl Node {
 fn bound_json(bound: &Bound) -> Value {
     let literal = match &bound.addr {
         Addr::Inet(inet) => inet.ip().map(|ip| (ip, inet.port)),
-        Addr::Namer(_) => None,
+        Addr::Namer(_) | Addr::Through(_) => None,
     };
     let addr = match literal {
         Some((ip, port)) => {

@@ -122,7 +122,7 @@ impl Answering {
     fn find(&mut self, target: &Target, all: bool) -> Replicas {
         let literal = match &target.addr {
             Addr::Inet(inet) => inet.ip().map(|ip| SocketAddr::new(ip, inet.port)),
-            Addr::Namer(_) => None,
+            Addr::Namer(_) | Addr::Through(_) => None,
         };
         let addrs: Vec<SocketAddr> = match literal {
             Some(addr) => vec![addr],

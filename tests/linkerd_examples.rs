@@ -1,0 +1,181 @@
+//! linkerd 1.x's own example configurations: those that need nothing that is not there yet load and
+//! route, the others are refused by the names of what they need.
+//!
+//! The examples are not part of this repository. The tests read them from the directory that
+//! `LINKERD_EXAMPLES` names, or from beside the checkout, and pass without them.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::proxy::{Proxy, binary};
+use support::{Backend, Client, PATIENCE, free_port};
+
+/// Each file, and what it needs that is not supported yet; none of the rest is in its way.
+#[rustfmt::skip]
+const FILES: &[(&str, &[&str])] = &[
+    ("access-logs.yaml", &["telemetry", "routers[].httpAccessLog", "routers[].httpAccessLog"]),
+    ("admin-tls.yaml", &["admin.tls", "telemetry"]),
+    ("admin.yaml", &["admin.workerThreads", "admin.security", "telemetry", "interpreter `io.l5d.namerd`"]),
+    ("client-options.yaml", &["kind of client `io.l5d.static`"]),
+    ("consul-interpreter.yaml", &["namer `io.l5d.consul`", "interpreter `io.l5d.consul.interpreter`"]),
+    ("consul.yaml", &["namer `io.l5d.consul`"]),
+    ("curator.yaml", &["namer `io.l5d.curator`"]),
+    ("disable-tls.yaml", &["kind of client `io.l5d.static`"]),
+    ("fs.yaml", &["interpreter `io.l5d.fs`"]),
+    ("h2.yaml", &["protocol `h2`"]),
+    ("h2spec.yaml", &["protocol `h2`"]),
+    ("http.yaml", &["routers[].httpAccessLog", "routers[].httpAccessLogRollPolicy", "routers[].httpAccessLogAppend", "routers[].httpAccessLogRotateCount", "routers[].streamAfterContentLengthKB", "routers[].compressionLevel", "servers[].addForwardedHeader"]),
+    ("influxdb.yaml", &["telemetry"]),
+    ("k8s-servicemesh.yaml", &["namer `io.l5d.k8s`", "routers[].originator", "transformer `io.l5d.k8s.daemonset`", "transformer `io.l5d.k8s.localnode`"]),
+    ("k8s.yaml", &["namer `io.l5d.k8s`", "namer `io.l5d.k8s.external`"]),
+    ("loadbalancer.yaml", &["servers[].maxConcurrentRequests", "client.loadBalancer.maxEffort", "client.hostConnectionPool.minSize", "client.hostConnectionPool.maxSize", "client.hostConnectionPool.maxWaiters", "client.failureAccrual"]),
+    ("marathon-leader.yaml", &["namer `io.l5d.marathon`"]),
+    ("marathon.yaml", &["namer `io.l5d.marathon`"]),
+    ("mutualTls.yaml", &["client.tls", "servers[].tls"]),
+    ("namerd-http.yaml", &["interpreter `io.l5d.namerd.http`"]),
+    ("namerd-mesh.yaml", &["interpreter `io.l5d.mesh`"]),
+    ("namerd-tls.yaml", &["interpreter `io.l5d.namerd`", "interpreter `io.l5d.namerd.http`", "interpreter `io.l5d.namerd.http`", "interpreter `io.l5d.mesh`"]),
+    ("namerd.yaml", &["interpreter `io.l5d.namerd`", "interpreter `io.l5d.namerd.http`", "interpreter `io.l5d.mesh`"]),
+    ("prometheus.yaml", &["telemetry"]),
+    ("proxy.yaml", &["kind of client `io.l5d.static`"]),
+    ("recent-requests.yaml", &["telemetry"]),
+    ("retries.yaml", &["service.responseClassifier", "service.retries", "kind of client `io.l5d.static`"]),
+    ("rewriting.yaml", &[]),
+    ("serversets.yaml", &["namer `io.l5d.serversets`", "routers[].announcers", "kind of client `io.l5d.static`", "servers[].announce"]),
+    ("service-options.yaml", &["kind of service `io.l5d.static`"]),
+    ("servicemesh.yaml", &[]),
+    ("socket-options.yaml", &["servers[].socketOptions.reuseAddr", "servers[].socketOptions.reusePort", "servers[].socketOptions.readTimeoutMs", "servers[].socketOptions.writeTimeoutMs", "servers[].socketOptions.keepAlive"]),
+    ("static_namer.yaml", &[]),
+    ("statsd.yaml", &["telemetry"]),
+    ("thrift.yaml", &["protocol `thrift`"]),
+    ("thriftmux.yaml", &["protocol `thriftmux`"]),
+    ("tls.yaml", &["kind of client `io.l5d.static`", "servers[].tls"]),
+    ("tracelog.yaml", &["telemetry"]),
+    ("zipkin.yaml", &["telemetry"]),
+];
+
+fn examples() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/linkerd1-examples");
+    let dir =
+        std::env::var_os("LINKERD_EXAMPLES").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    if dir.join("linkerd/examples").is_dir() {
+        return Some(dir);
+    }
+    println!("no examples in {}: nothing is tested", dir.display());
+    None
+}
+
+#[test]
+fn every_file_loads_or_says_what_it_needs() {
+    let Some(dir) = examples() else { return };
+    let mut known: Vec<_> = FILES.iter().map(|(file, _)| (*file).to_owned()).collect();
+    let there = fs::read_dir(dir.join("linkerd/examples")).expect("the directory");
+    let there = there.map(|entry| entry.expect("an entry").file_name());
+    let there = there.map(|name| name.to_string_lossy().into_owned());
+    let mut there: Vec<_> = there.filter(|name| name.ends_with(".yaml")).collect();
+    known.sort();
+    there.sort();
+    assert_eq!(known, there);
+    for (file, needs) in FILES {
+        let checked = Command::new(binary())
+            .args(["check", &format!("linkerd/examples/{file}")])
+            .current_dir(&dir)
+            .output()
+            .expect("ringlink runs");
+        let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert_eq!(checked.status.success(), needs.is_empty(), "{file}: {said}");
+        let problems: Vec<_> = said
+            .lines()
+            .filter(|line| line.starts_with("linkerd/"))
+            .collect();
+        assert_eq!(problems.len(), needs.len(), "{file}: {said}");
+        for (problem, need) in problems.iter().zip(*needs) {
+            let expected = format!(": {need} is not supported yet");
+            assert!(
+                problem.contains(&expected),
+                "{file}: {problem} and not {need}"
+            );
+        }
+    }
+}
+
+/// Starts an example with its ports replaced, and its files of addresses led to a backend.
+fn start(file: &str, ports: &[(u16, u16)], backend: &Backend) -> Option<Proxy> {
+    let dir = examples()?.join("linkerd/examples");
+    let mut yaml = fs::read_to_string(dir.join(file)).expect("the example");
+    let names = std::env::temp_dir().join(format!("ringlink-{}-{file}", std::process::id()));
+    fs::create_dir_all(&names).expect("a directory");
+    for entry in fs::read_dir(dir.join("io.l5d.fs")).expect("the files of addresses") {
+        let name = entry.expect("an entry").file_name();
+        let line = format!("127.1 {}\n", backend.addr.port());
+        fs::write(names.join(name), line).expect("written");
+    }
+    yaml = yaml.replace("linkerd/examples/io.l5d.fs", &names.display().to_string());
+    for (from, to) in ports {
+        yaml = yaml.replace(&from.to_string(), &to.to_string());
+    }
+    let addr = ([127, 0, 0, 1], ports[0].1).into();
+    let proxy = Proxy::spawn(&format!("admin: {{port: 0}}\n{yaml}"), addr);
+    let end = Instant::now() + PATIENCE;
+    while !proxy.said().contains("admin: http") {
+        assert!(Instant::now() < end, "{}", proxy.said());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Some(proxy)
+}
+
+fn get(client: &mut Client, target: &str, host: &str) -> (u16, String) {
+    let response = client.ask(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+    (response.status, response.text())
+}
+
+#[test]
+fn rewriting() {
+    let cat = Backend::named("cat");
+    let Some(proxy) = start("rewriting.yaml", &[(4140, free_port())], &cat) else {
+        return;
+    };
+    let mut client = proxy.client();
+    assert_eq!(
+        get(&mut client, "/cat/api/x", "any"),
+        (200, "cat".to_owned())
+    );
+    assert_eq!(get(&mut client, "/cat/web/x", "any").0, 502);
+    assert_eq!(get(&mut client, "/cow/api", "any").0, 502);
+}
+
+#[test]
+fn static_namer() {
+    let backend = Backend::named("app");
+    let ports = [(4140, free_port()), (8080, backend.addr.port())];
+    let Some(proxy) = start("static_namer.yaml", &ports, &backend) else {
+        return;
+    };
+    for host in ["a", "b.example:80"] {
+        assert_eq!(get(&mut proxy.client(), "/", host), (200, "app".to_owned()));
+    }
+}
+
+/// A request passes two routers: the one of the host it comes from, and the one of the host it
+/// goes to.
+#[test]
+fn service_mesh() {
+    let cat = Backend::named("cat");
+    let ports = [(4140, free_port()), (4141, free_port())];
+    let Some(proxy) = start("servicemesh.yaml", &ports, &cat) else {
+        return;
+    };
+    let mut client = proxy.client();
+    assert_eq!(get(&mut client, "/", "cat"), (200, "cat".to_owned()));
+    assert_eq!(get(&mut client, "/", "cow").0, 502);
+    let requests = cat.requests();
+    let name = requests[0].field("l5d-dst-client");
+    assert_eq!(name, Some("/%/io.l5d.localhost/#/io.l5d.fs/cat"));
+    let incoming = Client::connect(([127, 0, 0, 1], ports[1].1).into());
+    let mut incoming = incoming;
+    assert_eq!(get(&mut incoming, "/", "cat"), (200, "cat".to_owned()));
+}
