@@ -191,8 +191,22 @@ fn bad_files_change_nothing(driver: Driver) {
         soon(&proxy, "mark", &[name]);
         assert_eq!(answers(&proxy, "web"), ["red"], "{turn}");
     }
+    assert_eq!(gauge(&proxy, "stale_sets"), 1.0);
+    assert!(gauge(&proxy, "stale_seconds") > 0.0);
     dir.serves("web", &[&blue]);
     soon(&proxy, "web", &["blue"]);
+    assert_eq!(gauge(&proxy, "stale_sets"), 0.0);
+    assert_eq!(gauge(&proxy, "replicas"), 2.0);
+    let names = proxy.admin().get("/bound-names.json").text();
+    assert_eq!(names, r#"["/#/io.l5d.fs/mark","/#/io.l5d.fs/web"]"#);
+}
+
+/// One of the metrics of discovery.
+fn gauge(proxy: &Proxy, name: &str) -> f64 {
+    let metrics = proxy.admin().get("/metrics").text();
+    let start = format!("ringlink_discovery_{name} ");
+    let value = metrics.lines().find_map(|line| line.strip_prefix(&start));
+    value.expect("the metric").parse().expect("a number")
 }
 
 fn names_that_come_and_go(driver: Driver) {

@@ -5,6 +5,8 @@
 //! shards (a label `rt`, as linkerd calls it); what describes the engine is told per shard, since
 //! an uneven shard is what one looks for there.
 
+mod discovery;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use prometheus_client::registry::Registry;
 
 use crate::control::Running;
 use crate::control::shard::ShardSnapshot;
+use crate::discovery::Report;
 use crate::telemetry::RouterSnapshot;
 
 use super::histogram::{Buckets, fold};
@@ -36,6 +39,7 @@ struct Scrape {
     loads: Vec<usize>,
     routers: Vec<RouterMetrics>,
     shards: Vec<ShardMetrics>,
+    discovery: Option<Report>,
     process: Process,
 }
 
@@ -172,6 +176,7 @@ fn per_enter(shard: &ShardSnapshot) -> f64 {
 pub fn text(
     running: &Running,
     snapshots: Vec<ShardSnapshot>,
+    discovery: Option<Report>,
     uptime: Duration,
 ) -> Result<String, fmt::Error> {
     let labels = running
@@ -189,6 +194,7 @@ pub fn text(
             .filter_map(|(index, label)| sum(&snapshots, index, label))
             .collect(),
         shards: snapshots.iter().map(shard).collect(),
+        discovery,
         process: Process::read(),
     };
     let mut registry = Registry::default();
@@ -327,6 +333,7 @@ impl Collector for Scrape {
         self.identity(&mut writer)?;
         self.routers(&mut writer)?;
         self.shards(&mut writer)?;
+        discovery::write(&mut writer, self.discovery.as_ref())?;
         writer.process(&self.process)
     }
 }

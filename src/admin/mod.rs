@@ -51,6 +51,7 @@ pub async fn serve(listener: TcpListener, running: Running, stop: Stop) {
         .route("/metrics", get(prometheus))
         .route("/admin/metrics/prometheus", get(prometheus))
         .route("/config.json", get(config))
+        .route("/bound-names.json", get(bound_names))
         .route("/delegator.json", get(delegator::get).post(delegator::post))
         .route("/admin/shutdown", post(shut_down))
         .with_state(admin);
@@ -77,9 +78,22 @@ async fn config(State(admin): State<Admin>) -> Response {
     Json(admin.running.config().to_json()).into_response()
 }
 
+/// linkerd's list of the names that namers can enumerate.
+async fn bound_names(State(admin): State<Admin>) -> Response {
+    match admin.running.names(PATIENCE).await {
+        Some(names) => {
+            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            Json(names).into_response()
+        }
+        None => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+    }
+}
+
 async fn prometheus(State(admin): State<Admin>) -> Response {
     let snapshots = admin.running.snapshots(PATIENCE).await;
-    match metrics::text(&admin.running, snapshots, admin.started.elapsed()) {
+    let discovery = admin.running.discovery(PATIENCE).await;
+    let uptime = admin.started.elapsed();
+    match metrics::text(&admin.running, snapshots, discovery, uptime) {
         Ok(text) => ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => {
             tracing::error!("metrics cannot be written: {error}");

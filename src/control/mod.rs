@@ -17,8 +17,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::resolved::Config;
+use crate::discovery::{Query, Report};
 use crate::engine::driver::uring::UringError;
 use crate::engine::mailbox::Sender;
+use crate::naming::Path;
 use crate::router::server::Loads;
 use shard::{Addresses, Mail, ShardSnapshot};
 
@@ -64,6 +66,7 @@ struct Inner {
     loads: Loads,
     addresses: Addresses,
     driver: &'static str,
+    queries: mpsc::Sender<Query>,
 }
 
 impl Running {
@@ -131,6 +134,26 @@ impl Running {
             }
         }
         snapshots
+    }
+
+    /// The state of discovery; `None` if there is no answer within `patience`.
+    pub async fn discovery(&self, patience: Duration) -> Option<Report> {
+        self.query(Query::Report, patience).await
+    }
+
+    /// The names that namers can list; `None` if there is no answer within `patience`.
+    pub async fn names(&self, patience: Duration) -> Option<Vec<Path>> {
+        self.query(Query::Names, patience).await
+    }
+
+    async fn query<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+        patience: Duration,
+    ) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queries.try_send(query(reply)).ok()?;
+        tokio::time::timeout(patience, answer).await.ok()?.ok()
     }
 
     async fn tell_all(&self, mail: impl Fn() -> Mail) {

@@ -123,6 +123,7 @@ async fn serve(
     let Started {
         running,
         said,
+        queries,
         mut drained,
         mut ended,
         mailboxes,
@@ -131,14 +132,11 @@ async fn serve(
     let mut signals = Signals::catch()?;
     let forwarders: Vec<_> = mailboxes.into_iter().map(forward).collect();
     let tables = tables(running.config());
-    tokio::spawn(discovery::serve(
-        tables,
-        said,
-        move |shard, router, told| {
-            // The forwarder lives as long as the runtime.
-            let _ = forwarders[shard].send((router, told));
-        },
-    ));
+    let tell = move |shard: usize, router, told| {
+        // The forwarder lives as long as the runtime.
+        let _ = forwarders[shard].send((router, told));
+    };
+    tokio::spawn(discovery::serve(tables, said, queries, tell));
     tokio::spawn(admin);
     tokio::select! {
         signal = signals.end() => tracing::info!("{signal}: shutting down"),

@@ -15,18 +15,23 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::mpsc;
 
 use crate::config::resolved::{Config, Cores};
-use crate::discovery::Said;
+use crate::discovery::{Query, Said};
 use crate::engine::mailbox::Sender;
 use crate::router::server::Loads;
 
 use super::shard::{Addresses, Mail, Plan, Ready, run};
 use super::{Inner, Running, StartError};
 
+/// Questions about discovery that may wait.
+const QUERIES: usize = 16;
+
 /// What [`start`] hands to the slow path.
 pub struct Started {
     pub running: Running,
     /// What the shards wish to know.
     pub said: mpsc::UnboundedReceiver<Said>,
+    /// What others wish to know of discovery.
+    pub queries: mpsc::Receiver<Query>,
     /// Shards that have drained.
     pub drained: mpsc::UnboundedReceiver<usize>,
     /// Shards whose thread has ended, for whatever reason.
@@ -47,6 +52,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     let loads = Loads::new(shards);
     let siblings: Arc<OnceLock<Vec<Sender<Mail>>>> = Arc::new(OnceLock::new());
     let (wishes, said) = mpsc::unbounded_channel();
+    let (query_sender, queries) = mpsc::channel(QUERIES);
     let (drained_sender, drained) = mpsc::unbounded_channel();
     let (ended_sender, ended) = mpsc::unbounded_channel();
     let mut addresses: Option<Addresses> = None;
@@ -80,11 +86,13 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
             loads,
             addresses: addresses.unwrap_or_default(),
             driver,
+            queries: query_sender,
         }),
     };
     Ok(Started {
         running,
         said,
+        queries,
         drained,
         ended,
         threads,

@@ -42,6 +42,12 @@ impl Namer for Static {
         let known = self.names.get(id).cloned();
         settled(known.map_or(Addrs::Gone, Addrs::Known))
     }
+
+    fn names(&self) -> Vec<Path> {
+        let mut names: Vec<Path> = self.names.keys().cloned().collect();
+        names.sort_by_key(ToString::to_string);
+        names
+    }
 }
 
 /// `io.l5d.rewrite`.

@@ -32,6 +32,9 @@ const MOST_BYTES: u64 = 500_000;
 const EVERY: Duration = Duration::from_secs(1);
 /// Room for events that are read at once.
 const EVENTS: usize = 16 * 1024;
+/// Names that are listed, at most, and directories within each other that are looked into.
+const MOST_LISTED: usize = 10_000;
+const LISTED_DEPTH: usize = 8;
 /// Names that nobody follows are forgotten when there are so many, at least.
 const PRUNE_FROM: usize = 64;
 
@@ -98,6 +101,31 @@ impl Namer for Fs {
         state.files.insert(id.clone(), sender);
         state.prune();
         receiver
+    }
+
+    fn names(&self) -> Vec<Path> {
+        let root = lock(&self.state).root.clone();
+        let mut names = Vec::new();
+        list(&root, &Path::empty(), LISTED_DEPTH, &mut names);
+        names
+    }
+}
+
+/// Adds the files below a directory, in their order; no more than [`MOST_LISTED`].
+fn list(dir: &FilePath, above: &Path, depth: usize, names: &mut Vec<Path>) {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let mut entries: Vec<OsString> = entries.map(|entry| entry.file_name()).collect();
+    entries.sort();
+    // Hidden files are drafts, or the insides of a Kubernetes volume.
+    entries.retain(|name| !name.as_bytes().starts_with(b"."));
+    for name in entries {
+        let (at, path) = (dir.join(&name), above.push(name.as_bytes()));
+        match fs::metadata(&at) {
+            _ if names.len() == MOST_LISTED => return,
+            Ok(found) if found.is_file() => names.push(path),
+            Ok(found) if found.is_dir() && depth > 0 => list(&at, &path, depth - 1, names),
+            Ok(_) | Err(_) => {}
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod fs;
 mod namer;
 mod names;
 mod replicas;
+mod report;
 mod transform;
 
 #[cfg(test)]
@@ -22,3 +23,4 @@ pub use fixed::{Rewrite, Static};
 pub use fs::Fs;
 pub use namer::{Addrs, Answer, Found, Namer, Namers};
 pub use names::{Said, Table, Tables, serve};
+pub use report::{Query, Report};

@@ -61,6 +61,11 @@ pub trait Namer: Send + Sync {
 
     /// Follows the addresses of a name that it has bound.
     fn addrs(&self, id: &Path) -> watch::Receiver<Addrs>;
+
+    /// The names that it knows, as far as it can list them.
+    fn names(&self) -> Vec<Path> {
+        Vec::new()
+    }
 }
 
 /// A receiver of something that will never change.
@@ -123,6 +128,16 @@ impl Namers {
         let numbers = (0..self.by_prefix.len()).rev();
         let fits = |number: &usize| below.starts_with(&self.by_prefix[*number].prefix);
         numbers.filter(fits).collect()
+    }
+
+    /// The names that namers can list, whole.
+    pub(super) fn names(&self) -> Vec<Path> {
+        let below = |of: &Configured| {
+            let above = Path::of_segment(b"#").join(&of.prefix);
+            let names = of.namer.names().into_iter();
+            names.map(|name| above.join(&name)).collect::<Vec<_>>()
+        };
+        self.by_prefix.iter().flat_map(below).collect()
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&Configured> {

@@ -21,6 +21,7 @@ use crate::naming::{
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 
 use super::namer::{Addrs, Answer, Configured, Found, Namers, settled};
+use super::report::{Failing, Query, Report};
 use super::{replicas, transform};
 
 /// Namers' answers that one name may depend on. More come from a table made to hurt.
@@ -63,6 +64,7 @@ pub(super) enum Change {
 pub async fn serve(
     tables: Tables,
     mut said: mpsc::UnboundedReceiver<Said>,
+    mut queries: mpsc::Receiver<Query>,
     tell: impl FnMut(usize, usize, Told),
 ) {
     let (changes, mut changed) = mpsc::channel(CHANGES);
@@ -81,6 +83,7 @@ pub async fn serve(
                 None => return,
             },
             Some(change) = changed.recv() => names.learn(change),
+            Some(query) = queries.recv() => names.answer_query(query),
         }
     }
 }
@@ -139,6 +142,38 @@ struct Names<T> {
 }
 
 impl<T: FnMut(usize, usize, Told)> Names<T> {
+    fn answer_query(&self, query: Query) {
+        // Who asked may have given up; that is no loss.
+        match query {
+            Query::Report(reply) => drop(reply.send(self.report())),
+            Query::Names(reply) => drop(reply.send(self.tables.namers.names())),
+        }
+    }
+
+    fn report(&self) -> Report {
+        let bound = |name: &&Name| matches!(name.binding, Some(Binding::Tree(_)));
+        let replicas = |followed: &Followed| match &followed.replicas {
+            Some(Replicas::Known(set)) => set.len(),
+            _ => 0,
+        };
+        let failing = |(target, followed): (&Target, &Followed)| {
+            let (since, why) = followed.failing.clone()?;
+            Some(Failing {
+                id: target.id.clone(),
+                age: since.elapsed(),
+                why,
+            })
+        };
+        Report {
+            names: self.names.len(),
+            bound: self.names.values().filter(bound).count(),
+            answers: self.asks.len(),
+            sets: self.targets.len(),
+            replicas: self.targets.values().map(replicas).sum(),
+            failing: self.targets.iter().filter_map(failing).collect(),
+        }
+    }
+
     fn hear(&mut self, said: Said) {
         let Said {
             shard,

@@ -84,6 +84,7 @@ struct Slow {
     said: mpsc::UnboundedSender<Said>,
     told: mpsc::UnboundedReceiver<(usize, Told)>,
     registry: Arc<Memory>,
+    queries: mpsc::Sender<Query>,
 }
 
 impl Slow {
@@ -100,13 +101,15 @@ impl Slow {
         };
         let (said, heard) = mpsc::unbounded_channel();
         let (tell, told) = mpsc::unbounded_channel();
-        tokio::spawn(serve(tables, heard, move |shard, _, news| {
+        let (queries, queried) = mpsc::channel(1);
+        tokio::spawn(serve(tables, heard, queried, move |shard, _, news| {
             tell.send((shard, news)).unwrap();
         }));
         Slow {
             said,
             told,
             registry,
+            queries,
         }
     }
 
@@ -118,6 +121,12 @@ impl Slow {
             wish,
         };
         self.said.send(said).unwrap();
+    }
+
+    async fn report(&self) -> Report {
+        let (reply, answer) = tokio::sync::oneshot::channel();
+        self.queries.send(Query::Report(reply)).await.unwrap();
+        answer.await.unwrap()
     }
 
     fn bind(&self, shard: usize, name: &str) {
@@ -237,9 +246,17 @@ async fn replicas_survive_empty_and_failing_answers() {
     for bad in [known(&[]), Addrs::Failed("x".to_owned()), Addrs::Pending] {
         slow.registry.at("/a", bad);
         slow.quiet().await;
+        // What was said first is what is to be told of.
+        let report = slow.report().await;
+        assert_eq!(
+            (report.sets, report.replicas, report.failing.len()),
+            (1, 2, 1)
+        );
+        assert!(report.stale() > std::time::Duration::ZERO);
     }
     slow.registry.at("/a", known(&[1, 2]));
     slow.quiet().await;
+    assert_eq!(slow.report().await.failing, []);
     slow.registry.at("/a", known(&[2, 3]));
     assert_eq!(slow.next().await, "0: /#/mem/a [2, 3]");
     slow.registry.at("/a", Addrs::Gone);

@@ -205,6 +205,14 @@ impl Proxy {
         self.child.id()
     }
 
+    /// A connection to the admin server, which said where it listens.
+    pub fn admin(&self) -> Client {
+        let said = self.said();
+        let (_, rest) = said.split_once("admin: http://").expect("the address");
+        let (addr, _) = rest.split_once('/').expect("the address's end");
+        Client::connect(addr.parse().expect("an address"))
+    }
+
     pub fn client(&self) -> Client {
         Client::connect(self.addr)
     }

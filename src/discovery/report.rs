@@ -1,0 +1,47 @@
+//! What the slow path tells of its own state to whoever asks.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::naming::Path;
+
+/// A question, and where its answer goes.
+#[derive(Debug)]
+pub enum Query {
+    Report(oneshot::Sender<Report>),
+    /// The names that namers can list.
+    Names(oneshot::Sender<Vec<Path>>),
+}
+
+/// The state of discovery.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Names that shards remember, and those of them that are bound.
+    pub names: usize,
+    pub bound: usize,
+    /// Namers' answers that names depend on.
+    pub answers: usize,
+    /// Bound names of which the replicas are followed, and their replicas.
+    pub sets: usize,
+    pub replicas: usize,
+    /// Sets that are kept although nothing good was heard of them for so long.
+    pub failing: Vec<Failing>,
+}
+
+/// A set that is kept for want of a better one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    pub id: Path,
+    pub age: Duration,
+    pub why: String,
+}
+
+impl Report {
+    /// Age of the oldest set that is kept for want of a better one.
+    #[must_use]
+    pub fn stale(&self) -> Duration {
+        let ages = self.failing.iter().map(|failing| failing.age);
+        ages.max().unwrap_or_default()
+    }
+}
