@@ -197,6 +197,8 @@ fn bad_files_change_nothing(driver: Driver) {
     soon(&proxy, "web", &["blue"]);
     assert_eq!(gauge(&proxy, "stale_sets"), 0.0);
     assert_eq!(gauge(&proxy, "replicas"), 2.0);
+    let tree = proxy.admin().get("/delegator.json?path=/svc/web").text();
+    assert!(tree.contains(r#""id":"/#/io.l5d.fs/web""#), "{tree}");
     let names = proxy.admin().get("/bound-names.json").text();
     assert_eq!(names, r#"["/#/io.l5d.fs/mark","/#/io.l5d.fs/web"]"#);
 }

@@ -138,6 +138,39 @@ fn requests() {
 }
 
 #[test]
+fn what_namers_say() {
+    let config = "
+namers:
+- {kind: static, prefix: /fixed, names: {/web: [10.0.0.1 80]}}
+- {kind: rewrite, prefix: /api, pattern: '/{x}.api', name: '/#/fixed/{x}'}
+routers:
+- protocol: http
+  servers: [{port: 0}]
+  dtab: /svc => /#/api
+";
+    let ask = |arguments: &[&str]| explain(&[&["--config", "-"], arguments].concat(), config);
+    let (code, out, err) = ask(&["/svc/web.api/x"]);
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("/#/fixed/web"), "{out}");
+    let (code, out, _) = ask(&["/svc/other.api"]);
+    assert_eq!(code, 1, "{out}");
+    let (code, out, _) = ask(&["/svc/web"]);
+    assert_eq!(code, 1, "{out}");
+}
+
+#[test]
+fn a_request_with_a_table() {
+    let request = ["--request", "GET /", "--header", "Host: web"];
+    let with = |dtab| by_config(&[&request[..], &["--header", dtab]].concat());
+    let (code, out, _) = with("l5d-dtab: /svc/web => /$/inet/10.9.9.9/99");
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("/$/inet/10.9.9.9/99"), "{out}");
+    let (code, _, err) = with("l5d-dtab: /svc/web");
+    assert_eq!(code, 2);
+    assert!(err.contains("the request's dtab is none: line 1"), "{err}");
+}
+
+#[test]
 fn what_cannot_be_explained() {
     for (arguments, told) in [
         (

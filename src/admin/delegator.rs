@@ -13,10 +13,11 @@ use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
 use crate::config::resolved::{Config, Router};
+use crate::discovery::Namers;
 use crate::naming::explain::explain;
 use crate::naming::{Dtab, Path};
 
-use super::Admin;
+use super::{Admin, PATIENCE};
 
 /// A question.
 #[derive(Debug, Default, serde::Deserialize)]
@@ -36,28 +37,31 @@ pub async fn get(
     State(admin): State<Admin>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
-    respond(&admin, asked.map(|Query(asked)| asked))
+    respond(&admin, asked.map(|Query(asked)| asked)).await
 }
 
 pub async fn post(
     State(admin): State<Admin>,
     asked: Result<Json<Asked>, JsonRejection>,
 ) -> Response {
-    respond(&admin, asked.map(|Json(asked)| asked))
+    respond(&admin, asked.map(|Json(asked)| asked)).await
 }
 
-fn respond(admin: &Admin, asked: Result<Asked, impl IntoResponse>) -> Response {
+async fn respond(admin: &Admin, asked: Result<Asked, impl IntoResponse>) -> Response {
     let asked = match asked {
         Ok(asked) => asked,
         Err(rejection) => return rejection.into_response(),
     };
-    match answer(admin.running.config(), &asked) {
+    let Some(namers) = admin.running.namers(PATIENCE).await else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
+    };
+    match answer(admin.running.config(), &namers, &asked) {
         Ok(tree) => Json(tree).into_response(),
         Err((status, why)) => (status, format!("{why}\n")).into_response(),
     }
 }
 
-fn answer(config: &Config, asked: &Asked) -> Result<Value, Refused> {
+fn answer(config: &Config, namers: &Namers, asked: &Asked) -> Result<Value, Refused> {
     let bad = |why: String| (StatusCode::BAD_REQUEST, why);
     let router = router(&config.routers, asked.namespace.as_deref())?;
     let Some(path) = &asked.path else {
@@ -72,7 +76,7 @@ fn answer(config: &Config, asked: &Asked) -> Result<Value, Refused> {
         .unwrap_or_default()
         .parse()
         .map_err(|error| bad(format!("`dtab` is not a dtab: {error}")))?;
-    let explained = explain(&router.dtab.concat(&over), &name, |_| None);
+    let explained = explain(&router.dtab.concat(&over), &name, |path| namers.now(path));
     Ok(explained.tree.to_json())
 }
 
@@ -118,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_router_s_table_explains() {
-        let tree = answer(&one(), &asked("/svc", None, None)).unwrap();
+        let tree = answer(&one(), &Namers::default(), &asked("/svc", None, None)).unwrap();
         assert_eq!(tree["type"], "delegate");
         assert_eq!(tree["path"], "/svc");
         let leaf = &tree["delegate"];
@@ -130,7 +134,12 @@ mod tests {
     #[test]
     fn entries_of_the_question_come_first() {
         let over = Some("/svc => /$/inet/10.0.0.2/80");
-        let tree = answer(&one(), &asked("/svc", over, Some("web"))).unwrap();
+        let tree = answer(
+            &one(),
+            &Namers::default(),
+            &asked("/svc", over, Some("web")),
+        )
+        .unwrap();
         assert_eq!(tree["type"], "alt");
         let ip = |branch: usize| &tree["alt"][branch]["bound"]["addr"]["addrs"][0]["ip"];
         assert_eq!(ip(0), "10.0.0.2");
@@ -139,7 +148,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let refused = |asked: &Asked| answer(&one(), asked).unwrap_err();
+        let refused = |asked: &Asked| answer(&one(), &Namers::default(), asked).unwrap_err();
         let (status, why) = refused(&Asked::default());
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(why.contains("`path` is missing"), "{why}");
@@ -159,10 +168,11 @@ mod tests {
         let text = "routers: [{protocol: http, label: a, servers: [{port: 0}]}, \
                     {protocol: http, label: b, servers: [{port: 0}], dtab: '/x => !'}]";
         let config = config::load(text).unwrap();
-        let (status, why) = answer(&config, &asked("/x", None, None)).unwrap_err();
+        let (status, why) =
+            answer(&config, &Namers::default(), &asked("/x", None, None)).unwrap_err();
         assert_eq!(status, StatusCode::BAD_REQUEST);
         assert!(why.contains("one of a, b"), "{why}");
-        let tree = answer(&config, &asked("/x", None, Some("b"))).unwrap();
+        let tree = answer(&config, &Namers::default(), &asked("/x", None, Some("b"))).unwrap();
         assert_eq!(tree["delegate"]["type"], "fail");
     }
 }

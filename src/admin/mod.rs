@@ -80,9 +80,9 @@ async fn config(State(admin): State<Admin>) -> Response {
 
 /// linkerd's list of the names that namers can enumerate.
 async fn bound_names(State(admin): State<Admin>) -> Response {
-    match admin.running.names(PATIENCE).await {
-        Some(names) => {
-            let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    match admin.running.namers(PATIENCE).await {
+        Some(namers) => {
+            let names: Vec<String> = namers.names().iter().map(ToString::to_string).collect();
             Json(names).into_response()
         }
         None => StatusCode::SERVICE_UNAVAILABLE.into_response(),

@@ -2,18 +2,20 @@
 //!
 //! It does what a shard does, with the same code, on one name or one request, and tells every step:
 //! the head is read as from a connection, the identifiers are tried in turn, the table's tree is
-//! printed as [`naming::explain`](crate::naming::explain) makes it. Nothing is resolved and nobody
-//! is asked, so it runs anywhere, before a configuration is rolled out.
+//! printed as [`naming::explain`](crate::naming::explain) makes it. Namers that know their answer
+//! without asking around (files, written-out names, rewriting) give it; no host is looked up.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::resolved::{Action, Identifier, Router};
+use crate::discovery::Namers;
 use crate::http::RequestHead;
 use crate::http::h1::{HeadReader, Limits, Progress};
 use crate::naming::explain::explain;
 use crate::naming::{Dtab, NameTree, Outcome, Path};
+use crate::router::context;
 use crate::router::identify::answer::write_target;
 use crate::router::identify::routes::Table;
 use crate::router::identify::{Identified, Identifiers};
@@ -53,6 +55,7 @@ struct Tables {
     identifiers: Vec<Identifier>,
     prefix: Path,
     dtab: Dtab,
+    namers: Namers,
 }
 
 /// How a request was identified.
@@ -84,10 +87,23 @@ pub fn main(args: &Args) -> ExitCode {
 
 /// Writes the explanation; false if it leads nowhere.
 fn told(args: &Args, text: &mut String) -> Result<bool, String> {
-    let tables = tables(args)?;
+    // Namers watch what they are asked for, so they want a runtime; nothing ever runs on it.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| error.to_string())?;
+    let _inside = runtime.enter();
+    let mut tables = tables(args)?;
     let name = match (&args.request, &args.name) {
         (Some(request), _) => {
-            let head = head(request, &args.header)?;
+            let mut head = head(request, &args.header)?;
+            let mut local = Vec::new();
+            context::take(&mut head.fields, &mut local);
+            let local = String::from_utf8_lossy(&local);
+            let local: Dtab = local
+                .parse()
+                .map_err(|error| format!("the request's dtab is none: {error}"))?;
+            tables.dtab = tables.dtab.concat(&local);
             // The tree alone is JSON; what the request is called stands in it.
             let mut spoken = String::new();
             let found = identified(&tables, &head, &mut spoken);
@@ -105,7 +121,7 @@ fn told(args: &Args, text: &mut String) -> Result<bool, String> {
             .map_err(|error| format!("{name} is not a name: {error}"))?,
         (None, None) => return Err("neither a name nor a --request".to_owned()),
     };
-    let explained = explain(&tables.dtab, &name, |_| None);
+    let explained = explain(&tables.dtab, &name, |path| tables.namers.now(path));
     let written = match args.json {
         true => writeln!(text, "{:#}", explained.tree.to_json()),
         false => write!(text, "{explained}"),
@@ -133,6 +149,7 @@ fn tables(args: &Args) -> Result<Tables, String> {
             identifiers: vec![Identifier::HeaderToken { header }],
             prefix: Path::of_segment(b"svc"),
             dtab,
+            namers: Namers::default(),
         });
     };
     let config = super::load(file)?;
@@ -141,6 +158,7 @@ fn tables(args: &Args) -> Result<Tables, String> {
         identifiers: router.identifiers.clone(),
         prefix: router.dst_prefix.clone(),
         dtab: router.dtab.concat(&dtab),
+        namers: Namers::of(&config.namers),
     })
 }
 

@@ -17,10 +17,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use crate::config::resolved::Config;
-use crate::discovery::{Query, Report};
+use crate::discovery::{Namers, Query, Report};
 use crate::engine::driver::uring::UringError;
 use crate::engine::mailbox::Sender;
-use crate::naming::Path;
 use crate::router::server::Loads;
 use shard::{Addresses, Mail, ShardSnapshot};
 
@@ -141,9 +140,9 @@ impl Running {
         self.query(Query::Report, patience).await
     }
 
-    /// The names that namers can list; `None` if there is no answer within `patience`.
-    pub async fn names(&self, patience: Duration) -> Option<Vec<Path>> {
-        self.query(Query::Names, patience).await
+    /// The namers, to be asked; `None` if there is no answer within `patience`.
+    pub async fn namers(&self, patience: Duration) -> Option<Namers> {
+        self.query(Query::Namers, patience).await
     }
 
     async fn query<T>(

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::config::resolved::{self, NamerKind};
-use crate::naming::{NameTree, Path, Place, Transform};
+use crate::naming::{Addr, Bound, NameTree, Named, Path, Place, Transform};
 
 use super::fixed::{Rewrite, Static};
 use super::fs::Fs;
+use super::transform;
 
 /// What a namer says of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +82,26 @@ pub(super) struct Configured {
     pub transformers: Vec<(Path, Transform)>,
 }
 
+impl Configured {
+    /// An answer of this namer, which has this number, as delegation takes it.
+    pub fn named(&self, number: usize, tree: NameTree<Found>) -> NameTree<Named> {
+        tree.map(|found| match found {
+            Found::Path(path) => Named::Path(path),
+            Found::Bound { id, residual } => {
+                let bound = Bound {
+                    id: Path::of_segment(b"#").join(&self.prefix).join(&id),
+                    addr: Addr::Namer(number),
+                    residual,
+                };
+                let transformers = self.transformers.iter();
+                Named::Bound(transformers.fold(bound, |bound, (prefix, by)| {
+                    transform::through(bound, prefix, *by)
+                }))
+            }
+        })
+    }
+}
+
 /// The namers of a configuration, by their prefixes.
 #[derive(Clone, Default)]
 pub struct Namers {
@@ -130,8 +151,26 @@ impl Namers {
         numbers.filter(fits).collect()
     }
 
+    /// What a path (`/#/…`) stands for at this moment; `None` if nobody can tell.
+    #[must_use]
+    pub fn now(&self, path: &Path) -> Option<NameTree<Named>> {
+        let mut last = None;
+        for number in self.fitting(path) {
+            let of = self.get(number)?;
+            let below = path.skip(of.prefix.len() + 1);
+            let answer = of.namer.look_up(&below).borrow().clone();
+            match answer {
+                Answer::Tree(NameTree::Neg) => last = Some(NameTree::Neg),
+                Answer::Tree(tree) => return Some(of.named(number, tree)),
+                Answer::Pending | Answer::Failed(_) => return None,
+            }
+        }
+        last
+    }
+
     /// The names that namers can list, whole.
-    pub(super) fn names(&self) -> Vec<Path> {
+    #[must_use]
+    pub fn names(&self) -> Vec<Path> {
         let below = |of: &Configured| {
             let above = Path::of_segment(b"#").join(&of.prefix);
             let names = of.namer.names().into_iter();

@@ -15,12 +15,11 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::config::resolved::{Transformer, TransformerKind};
 use crate::naming::{
-    self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Named, Outcome, Path, Place, Step,
-    Transform,
+    self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Outcome, Path, Place, Step, Transform,
 };
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 
-use super::namer::{Addrs, Answer, Configured, Found, Namers, settled};
+use super::namer::{Addrs, Answer, Configured, Namers, settled};
 use super::report::{Failing, Query, Report};
 use super::{replicas, transform};
 
@@ -146,7 +145,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         // Who asked may have given up; that is no loss.
         match query {
             Query::Report(reply) => drop(reply.send(self.report())),
-            Query::Names(reply) => drop(reply.send(self.tables.namers.names())),
+            Query::Namers(reply) => drop(reply.send(self.tables.namers.clone())),
         }
     }
 
@@ -350,11 +349,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         let Some(configured) = self.tables.namers.get(number) else {
             return naming::Answer::Pending;
         };
-        let Configured {
-            prefix,
-            namer,
-            transformers,
-        } = configured;
+        let Configured { prefix, namer, .. } = configured;
         if !asks.contains(&asking) {
             if asks.len() == MAX_ASKS {
                 return naming::Answer::Failed(BindError::TooWide { path });
@@ -374,20 +369,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         match answer {
             Answer::Pending => naming::Answer::Pending,
             Answer::Failed(why) => naming::Answer::Failed(BindError::Namer { path, message: why }),
-            Answer::Tree(tree) => naming::Answer::Tree(tree.map(|found| match found {
-                Found::Path(path) => Named::Path(path),
-                Found::Bound { id, residual } => {
-                    let bound = Bound {
-                        id: Path::of_segment(b"#").join(prefix).join(&id),
-                        addr: Addr::Namer(number),
-                        residual,
-                    };
-                    let transformed = transformers.iter().fold(bound, |bound, (prefix, by)| {
-                        transform::through(bound, prefix, *by)
-                    });
-                    Named::Bound(transformed)
-                }
-            })),
+            Answer::Tree(tree) => naming::Answer::Tree(configured.named(number, tree)),
         }
     }
 

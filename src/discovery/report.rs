@@ -6,12 +6,13 @@ use tokio::sync::oneshot;
 
 use crate::naming::Path;
 
+use super::namer::Namers;
+
 /// A question, and where its answer goes.
-#[derive(Debug)]
 pub enum Query {
     Report(oneshot::Sender<Report>),
-    /// The names that namers can list.
-    Names(oneshot::Sender<Vec<Path>>),
+    /// The namers themselves, to be asked.
+    Namers(oneshot::Sender<Namers>),
 }
 
 /// The state of discovery.
