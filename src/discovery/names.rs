@@ -481,8 +481,9 @@ fn replaces(new: &Binding, old: Option<&Binding>) -> bool {
 }
 
 fn local_dtab(text: &[u8]) -> Result<Dtab, String> {
-    let text = std::str::from_utf8(text).map_err(|_| "it is not text".to_owned())?;
-    text.parse::<Dtab>().map_err(|error| error.to_string())
+    let bad = |why: String| format!("the request's dtab cannot be read: {why}");
+    let text = std::str::from_utf8(text).map_err(|_| bad("it is not text".to_owned()))?;
+    text.parse::<Dtab>().map_err(|error| bad(error.to_string()))
 }
 
 /// Says each time that an answer changes.

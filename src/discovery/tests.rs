@@ -297,7 +297,8 @@ async fn a_request_brings_its_own_table() {
     assert_eq!(slow.next().await, "0: /svc/a /$/inet/10.0.0.1/1");
     slow.say(0, Wish::Bind(asked("/svc/a", "/svc/a =>")));
     let told = slow.next().await;
-    assert!(told.starts_with("0: /svc/a bad dtab: line 1"), "{told}");
+    let expected = "0: /svc/a bad dtab: the request's dtab cannot be read: line 1";
+    assert!(told.starts_with(expected), "{told}");
 }
 
 #[tokio::test]
