@@ -55,7 +55,7 @@ async fn respond(admin: &Admin, asked: Result<Asked, impl IntoResponse>) -> Resp
     let Some(namers) = admin.running.namers(PATIENCE).await else {
         return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    match answer(admin.running.config(), &namers, &asked) {
+    match answer(&admin.running.generation().config, &namers, &asked) {
         Ok(tree) => Json(tree).into_response(),
         Err((status, why)) => (status, format!("{why}\n")).into_response(),
     }

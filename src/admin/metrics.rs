@@ -21,6 +21,7 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use crate::control::Running;
+use crate::control::reload::Reloads;
 use crate::control::shard::ShardSnapshot;
 use crate::discovery::Report;
 use crate::telemetry::RouterSnapshot;
@@ -37,6 +38,8 @@ struct Scrape {
     shard_count: usize,
     uptime: Duration,
     loads: Vec<usize>,
+    generation: u64,
+    reloads: Reloads,
     routers: Vec<RouterMetrics>,
     shards: Vec<ShardMetrics>,
     discovery: Option<Report>,
@@ -179,19 +182,17 @@ pub fn text(
     discovery: Option<Report>,
     uptime: Duration,
 ) -> Result<String, fmt::Error> {
-    let labels = running
-        .config()
-        .routers
-        .iter()
-        .map(|router| router.label.as_str());
+    let generation = running.generation();
+    let routers = generation.routers.iter();
     let scrape = Scrape {
         driver: running.driver(),
         shard_count: running.shard_count(),
         uptime,
         loads: running.loads(),
-        routers: labels
-            .enumerate()
-            .filter_map(|(index, label)| sum(&snapshots, index, label))
+        generation: generation.number,
+        reloads: running.reloads(),
+        routers: routers
+            .filter_map(|router| sum(&snapshots, router.number, &router.config.label))
             .collect(),
         shards: snapshots.iter().map(shard).collect(),
         discovery,
@@ -205,10 +206,10 @@ pub fn text(
 }
 
 /// What one router did on all shards that answered; `None` if none did.
-fn sum(snapshots: &[ShardSnapshot], index: usize, label: &str) -> Option<RouterMetrics> {
+fn sum(snapshots: &[ShardSnapshot], number: usize, label: &str) -> Option<RouterMetrics> {
     let mut of_shards = snapshots
         .iter()
-        .filter_map(|shard| shard.routers.get(index));
+        .filter_map(|shard| shard.routers.get(&number));
     let mut sum = of_shards.next()?.clone();
     of_shards.for_each(|other| sum.merge(other));
     Some(RouterMetrics {
@@ -331,6 +332,7 @@ impl Collector for Scrape {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut writer = Writer { encoder };
         self.identity(&mut writer)?;
+        self.configuration(&mut writer)?;
         self.routers(&mut writer)?;
         self.shards(&mut writer)?;
         discovery::write(&mut writer, self.discovery.as_ref())?;
@@ -351,6 +353,21 @@ impl Scrape {
         let silent = count.saturating_sub(self.shards.len() as u64);
         let help = "Shards that did not answer this scrape and are missing from it";
         writer.gauge("ringlink_shards_silent", help, silent)
+    }
+
+    fn configuration(&self, writer: &mut Writer<'_>) -> fmt::Result {
+        let help = "Number of the configuration in force, one more with each reload";
+        writer.gauge("ringlink_config_generation", help, self.generation)?;
+        let Reloads {
+            applied,
+            refused,
+            behind,
+        } = self.reloads;
+        let counts = [("applied", applied), ("refused", refused)];
+        let counts = counts.map(|(result, count)| ([("result", result)], count));
+        writer.counters("config_reloads", "Reloads by their result", counts)?;
+        let help = "1 if the last reload was refused, so that the file says something else";
+        writer.gauge("ringlink_config_behind", help, u64::from(behind))
     }
 
     fn routers(&self, writer: &mut Writer<'_>) -> fmt::Result {

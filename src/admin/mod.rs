@@ -4,8 +4,8 @@
 //! metrics are asked from the shards when somebody looks, so nobody looking costs nothing.
 //!
 //! The server has no authentication and binds to loopback unless told otherwise. A web page in an
-//! operator's browser can reach loopback, too, so the one request that changes something refuses
-//! requests that a page of another origin sends.
+//! operator's browser can reach loopback, too, so what changes something refuses requests that a
+//! page of another origin sends.
 #![forbid(unsafe_code)]
 
 mod delegator;
@@ -25,6 +25,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 
 use crate::control::Running;
+use crate::control::reload::ReloadError;
 use crate::control::slow::Stop;
 
 /// How long a shard may take to tell what it counted.
@@ -53,6 +54,7 @@ pub async fn serve(listener: TcpListener, running: Running, stop: Stop) {
         .route("/config.json", get(config))
         .route("/bound-names.json", get(bound_names))
         .route("/delegator.json", get(delegator::get).post(delegator::post))
+        .route("/admin/reload", post(reload))
         .route("/admin/shutdown", post(shut_down))
         .with_state(admin);
     // It ends only with the runtime: errors of single connections stay theirs.
@@ -75,7 +77,7 @@ async fn ping() -> &'static str {
 }
 
 async fn config(State(admin): State<Admin>) -> Response {
-    Json(admin.running.config().to_json()).into_response()
+    Json(admin.running.generation().config.to_json()).into_response()
 }
 
 /// linkerd's list of the names that namers can enumerate.
@@ -104,11 +106,32 @@ async fn prometheus(State(admin): State<Admin>) -> Response {
 
 async fn shut_down(State(admin): State<Admin>, headers: HeaderMap) -> Response {
     if is_foreign(&headers) {
-        let text = "a page of another origin may not do this\n";
-        return (StatusCode::FORBIDDEN, text).into_response();
+        return foreign();
     }
     admin.stop.ask();
     "shutting down\n".into_response()
+}
+
+/// Reads the configuration again; answers when every shard has it.
+async fn reload(State(admin): State<Admin>, headers: HeaderMap) -> Response {
+    if is_foreign(&headers) {
+        return foreign();
+    }
+    let error = match admin.running.reload().await {
+        Ok(generation) => return format!("generation {generation}\n").into_response(),
+        Err(error) => error,
+    };
+    let status = match error {
+        ReloadError::Source(_) => StatusCode::BAD_REQUEST,
+        ReloadError::NeedsRestart(_) | ReloadError::Start(_) => StatusCode::CONFLICT,
+        ReloadError::Stuck(_) | ReloadError::Ending => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    (status, format!("{error}\n")).into_response()
+}
+
+fn foreign() -> Response {
+    let text = "a page of another origin may not do this\n";
+    (StatusCode::FORBIDDEN, text).into_response()
 }
 
 /// Whether a browser sent this on behalf of a page that is not ours.
@@ -127,9 +150,14 @@ async fn index(State(admin): State<Admin>) -> Html<String> {
     use std::fmt::Write;
     let running = &admin.running;
     let mut routers = String::new();
-    for (router, addresses) in running.config().routers.iter().zip(running.addresses()) {
-        let on: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        let label = escape(&router.label);
+    let generation = running.generation();
+    for router in &generation.routers {
+        let on: Vec<_> = router
+            .servers
+            .iter()
+            .map(|server| server.addr.to_string())
+            .collect();
+        let label = escape(&router.config.label);
         // Writing to a string cannot fail.
         let _ = writeln!(
             routers,

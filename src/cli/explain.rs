@@ -10,6 +10,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::config::resolved::{Action, Identifier, Router};
+use crate::control::source::Source;
 use crate::discovery::Namers;
 use crate::http::RequestHead;
 use crate::http::h1::{HeadReader, Limits, Progress};
@@ -152,7 +153,7 @@ fn tables(args: &Args) -> Result<Tables, String> {
             namers: Namers::default(),
         });
     };
-    let config = super::load(file)?;
+    let config = super::load(&Source::named(file))?;
     let router = chosen(&config.routers, args.router.as_deref())?;
     Ok(Tables {
         identifiers: router.identifiers.clone(),

@@ -8,13 +8,14 @@
 mod explain;
 mod run;
 
-use std::io::{IsTerminal, Read};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::config::{self, Config};
+use crate::config::Config;
+use crate::control::source::{Source, SourceError};
 use crate::demo;
 
 /// The exit code of a configuration that is wrong, or a start that failed.
@@ -101,7 +102,7 @@ pub fn main() -> ExitCode {
         (Some(Command::Explain(args)), _) => return explain::main(&args),
         (Some(Command::Demo { check: true }), _) => demo::check(),
         (Some(Command::Demo { check: false }), _) => demo::run(),
-        (None, Some(config)) => load(&config).and_then(run::run),
+        (None, Some(config)) => run::run(Source::named(&config)),
         // The parser asks for one of them.
         (None, None) => Err("no configuration".to_owned()),
     };
@@ -115,26 +116,21 @@ pub fn main() -> ExitCode {
 }
 
 /// Reads a configuration; its problems are printed, and counted in the error.
-fn load(file: &str) -> Result<Config, String> {
-    let (name, text) = if file == "-" {
-        let mut text = String::new();
-        let read = std::io::stdin().read_to_string(&mut text);
-        ("<stdin>", read.map(|_| text))
-    } else {
-        (file, std::fs::read_to_string(file))
-    };
-    let text = text.map_err(|error| format!("cannot read {name}: {error}"))?;
-    config::load(&text).map_err(|problems| {
-        eprintln!("{}", problems.in_file(name));
-        match problems.len() {
-            1 => format!("{name} has a problem"),
-            count => format!("{name} has {count} problems"),
+fn load(source: &Source) -> Result<Config, String> {
+    source.load().map_err(|error| match error {
+        SourceError::Wrong { name, problems } => {
+            eprintln!("{}", problems.in_file(&name));
+            match problems.len() {
+                1 => format!("{name} has a problem"),
+                count => format!("{name} has {count} problems"),
+            }
         }
+        error => error.to_string(),
     })
 }
 
 fn check(file: &str) -> Result<(), String> {
-    let config = load(file)?;
+    let config = load(&Source::named(file))?;
     println!("{file}: ok");
     for router in &config.routers {
         let servers = router.servers.iter();

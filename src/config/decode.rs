@@ -71,10 +71,12 @@ fn admin(mut block: Cursor<'_>, claims: &mut Claims) -> Admin {
     if let Some(addr) = addr {
         claims.listeners.push((addr, block.spot("port")));
     }
+    let reload_on_change = block.flag("reloadOnChange", false);
     block.finish();
     Admin {
         addr: addr.unwrap_or(SocketAddr::new(LOOPBACK, 0)),
         shutdown_grace: grace.unwrap_or(Duration::from_secs(10)),
+        reload_on_change,
     }
 }
 

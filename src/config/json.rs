@@ -22,11 +22,40 @@ impl Config {
                 "ip": self.admin.addr.ip().to_string(),
                 "port": self.admin.addr.port(),
                 "shutdownGraceMs": ms(self.admin.shutdown_grace),
+                "reloadOnChange": self.admin.reload_on_change,
             },
             "engine": engine(&self.engine),
             "namers": self.namers.iter().map(namer).collect::<Vec<_>>(),
             "routers": self.routers.iter().map(router).collect::<Vec<_>>(),
         })
+    }
+}
+
+impl Namer {
+    /// Whether both say the same.
+    #[must_use]
+    pub fn is_like(&self, other: &Namer) -> bool {
+        namer(self) == namer(other)
+    }
+}
+
+impl Router {
+    /// Whether both say the same.
+    #[must_use]
+    pub fn is_like(&self, other: &Router) -> bool {
+        router(self) == router(other)
+    }
+}
+
+impl Engine {
+    /// Whether both say the same but for the limit on connections.
+    #[must_use]
+    pub fn is_like(&self, other: &Engine) -> bool {
+        let other = Engine {
+            max_connections: self.max_connections,
+            ..other.clone()
+        };
+        engine(self) == engine(&other)
     }
 }
 

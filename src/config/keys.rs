@@ -36,7 +36,7 @@ pub const TOP: Block = Block {
 
 pub const ADMIN: Block = Block {
     title: "admin",
-    keys: &["ip", "port", "shutdownGraceMs"],
+    keys: &["ip", "port", "shutdownGraceMs", "reloadOnChange"],
     not_yet: &[
         "socketOptions",
         "tls",

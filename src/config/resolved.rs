@@ -26,6 +26,8 @@ pub struct Admin {
     pub addr: SocketAddr,
     /// How long an orderly shutdown may take before what is left is cut.
     pub shutdown_grace: Duration,
+    /// Whether the configuration is read again when its file changes.
+    pub reload_on_change: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +75,14 @@ pub struct Namer {
 }
 
 /// What becomes of bound names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transformer {
     /// Stands behind `/%` in the names that it makes.
     pub prefix: Path,
     pub kind: TransformerKind,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TransformerKind {
     /// `io.l5d.port`, `io.l5d.localhost`, `io.l5d.specificHost`: other addresses.
     Filter(Transform),

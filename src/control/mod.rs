@@ -4,24 +4,30 @@
 //! Nothing on the request path ever waits for it except the first request to a name.
 #![forbid(unsafe_code)]
 
+mod follow;
+pub mod generation;
+pub mod reload;
+mod serving;
 pub mod shard;
 pub mod slow;
+pub mod source;
 mod start;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use crate::config::resolved::Config;
 use crate::discovery::{Namers, Query, Report};
 use crate::engine::driver::uring::UringError;
 use crate::engine::mailbox::Sender;
 use crate::router::server::Loads;
-use shard::{Addresses, Mail, ShardSnapshot};
+use generation::Generation;
+use reload::Reloads;
+use shard::{Mail, ShardSnapshot};
 
 pub use start::{Started, is_free, start};
 
@@ -47,6 +53,8 @@ pub enum StartError {
     NoSuchCore(usize),
     #[error("the admin server cannot listen on {addr}: {error}")]
     Admin { addr: SocketAddr, error: io::Error },
+    #[error("no descriptors are left: {0}")]
+    Descriptors(io::Error),
     #[error("no thread for shard {0}: {1}")]
     Thread(usize, io::Error),
     #[error("a shard ended while starting")]
@@ -60,18 +68,27 @@ pub struct Running {
 }
 
 struct Inner {
-    config: Arc<Config>,
+    generation: watch::Sender<Arc<Generation>>,
     shards: Vec<Sender<Mail>>,
     loads: Loads,
-    addresses: Addresses,
     driver: &'static str,
     queries: mpsc::Sender<Query>,
+    orders: mpsc::Sender<reload::Order>,
+    reloads: Mutex<Reloads>,
 }
 
 impl Running {
+    /// What is in force now.
     #[must_use]
-    pub fn config(&self) -> &Config {
-        &self.inner.config
+    pub fn generation(&self) -> Arc<Generation> {
+        Arc::clone(&self.inner.generation.borrow())
+    }
+
+    /// How reloads went.
+    #[must_use]
+    pub fn reloads(&self) -> Reloads {
+        let reloads = self.inner.reloads.lock();
+        reloads.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Logs what runs and where it listens.
@@ -82,18 +99,12 @@ impl Running {
             self.driver(),
             self.shard_count()
         );
-        for (router, addresses) in self.config().routers.iter().zip(self.addresses()) {
-            for addr in addresses {
-                tracing::info!("router {} listens on {addr}", router.label);
+        for router in &self.generation().routers {
+            for server in &router.servers {
+                tracing::info!("router {} listens on {}", router.config.label, server.addr);
             }
         }
         tracing::info!("admin: http://{admin}/");
-    }
-
-    /// Where each router's servers listen.
-    #[must_use]
-    pub fn addresses(&self) -> &Addresses {
-        &self.inner.addresses
     }
 
     /// Connections of each shard.
@@ -156,18 +167,22 @@ impl Running {
     }
 
     async fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for shard in 0..self.shard_count() {
+            self.tell(shard, mail()).await;
+        }
+    }
+
+    /// Tells a shard something that must arrive.
+    async fn tell(&self, shard: usize, mut mail: Mail) {
         let deadline = Instant::now() + MUST_ARRIVE;
-        for (id, shard) in self.inner.shards.iter().enumerate() {
-            let mut message = mail();
-            // A full mailbox empties as the shard turns; if it does not, the shard is stuck.
-            while let Err(back) = shard.send(message) {
-                if Instant::now() > deadline {
-                    tracing::error!(shard = id, "the shard takes no messages");
-                    break;
-                }
-                message = back;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+        // A full mailbox empties as the shard turns; if it does not, the shard is stuck.
+        while let Err(back) = self.inner.shards[shard].send(mail) {
+            if Instant::now() > deadline {
+                tracing::error!(shard, "the shard takes no messages");
+                return;
             }
+            mail = back;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -182,7 +197,7 @@ impl Running {
                 }
             }
         };
-        let grace = self.config().admin.shutdown_grace;
+        let grace = self.generation().config.admin.shutdown_grace;
         let finished = tokio::time::timeout(grace, all).await.is_ok();
         if !finished {
             let left: usize = self.loads().into_iter().sum();

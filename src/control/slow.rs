@@ -18,13 +18,14 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
-use crate::config::resolved::{Config, DriverChoice, Router};
-use crate::discovery::{self, Namers, Table, Tables};
+use crate::config::resolved::DriverChoice;
+use crate::discovery::{self, Namers, Tables};
 use crate::engine::mailbox::Sender;
 use crate::router::ask::Told;
 
 use super::shard::Mail;
-use super::{Running, Started};
+use super::source::Source;
+use super::{Running, Started, reload};
 
 /// How long a shard that was told to stop may take.
 const LAST_TURNS: Duration = Duration::from_secs(3);
@@ -64,14 +65,18 @@ impl Stop {
 ///
 /// # Errors
 /// When the runtime cannot be made or signals cannot be caught.
-pub fn run<A>(started: Started, admin: impl FnOnce(Running, Stop) -> A) -> io::Result<Ending>
+pub fn run<A>(
+    started: Started,
+    source: Source,
+    admin: impl FnOnce(Running, Stop) -> A,
+) -> io::Result<Ending>
 where
     A: Future<Output = ()> + Send + 'static,
 {
-    let uring = started.running.config().engine.driver != DriverChoice::Epoll;
+    let uring = started.running.generation().config.engine.driver != DriverChoice::Epoll;
     let stop = Stop::default();
     let admin = admin(started.running.clone(), stop.clone());
-    block_on(uring, serve(started, admin, stop))
+    block_on(uring, serve(started, source, admin, stop))
 }
 
 fn block_on(uring: bool, future: impl Future<Output = io::Result<Ending>>) -> io::Result<Ending> {
@@ -102,13 +107,16 @@ impl Signals {
     }
 
     /// The next signal that asks for the end.
-    async fn end(&mut self) -> &'static str {
+    async fn end(&mut self, running: &Running) -> &'static str {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
                 _ = self.hangup.recv() => {
-                    tracing::warn!("SIGHUP: there is no reload yet; restart to change settings");
+                    tracing::info!("SIGHUP: reloading");
+                    let running = running.clone();
+                    // How it went is logged where it is done.
+                    tokio::spawn(async move { drop(running.reload().await) });
                 }
             }
         }
@@ -117,6 +125,7 @@ impl Signals {
 
 async fn serve(
     started: Started,
+    source: Source,
     admin: impl Future<Output = ()> + Send + 'static,
     stop: Stop,
 ) -> io::Result<Ending> {
@@ -124,6 +133,7 @@ async fn serve(
         running,
         said,
         queries,
+        orders,
         mut drained,
         mut ended,
         mailboxes,
@@ -131,15 +141,21 @@ async fn serve(
     } = started;
     let mut signals = Signals::catch()?;
     let forwarders: Vec<_> = mailboxes.into_iter().map(forward).collect();
-    let tables = tables(running.config());
+    let generation = running.generation();
+    let tables = Tables {
+        routers: generation.tables(),
+        namers: Namers::of(&generation.config.namers),
+    };
+    drop(generation);
     let tell = move |shard: usize, router, told| {
         // The forwarder lives as long as the runtime.
         let _ = forwarders[shard].send((router, told));
     };
     tokio::spawn(discovery::serve(tables, said, queries, tell));
+    tokio::spawn(reload::serve(running.clone(), source, orders));
     tokio::spawn(admin);
     tokio::select! {
-        signal = signals.end() => tracing::info!("{signal}: shutting down"),
+        signal = signals.end(&running) => tracing::info!("{signal}: shutting down"),
         () = stop.asked() => tracing::info!("/admin/shutdown: shutting down"),
         died = ended.recv() => return Ok(Ending::ShardDied(died.unwrap_or_default())),
     }
@@ -148,22 +164,7 @@ async fn serve(
             last_turns(&running, &mut ended).await;
             Ok(if finished { Ending::Finished } else { Ending::Cut })
         }
-        _ = signals.end() => Ok(Ending::Forced),
-    }
-}
-
-/// What the names of a configuration are bound by.
-fn tables(config: &Config) -> Tables {
-    Tables {
-        routers: config.routers.iter().map(table).collect(),
-        namers: Namers::of(&config.namers),
-    }
-}
-
-fn table(router: &Router) -> Table {
-    Table {
-        dtab: router.dtab.clone(),
-        transformers: router.transformers.clone(),
+        _ = signals.end(&running) => Ok(Ending::Forced),
     }
 }
 
@@ -209,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_wish_ends_it_in_order() {
-        let ending = run(started(), |_, stop| async move { stop.ask() });
+        let ending = run(started(), Source::Made, |_, stop| async move { stop.ask() });
         assert_eq!(ending.unwrap(), Ending::Finished);
     }
 
@@ -219,7 +220,7 @@ mod tests {
         let (died, ended) = mpsc::unbounded_channel();
         died.send(0).unwrap();
         started.ended = ended;
-        let ending = run(started, |_, _| async {});
+        let ending = run(started, Source::Made, |_, _| async {});
         assert_eq!(ending.unwrap(), Ending::ShardDied(0));
     }
 }

@@ -1,4 +1,4 @@
-//! Starting: one thread per shard, pinned; the first settles the ports, the others follow.
+//! Starting: the ports first, then one thread per shard, pinned.
 //!
 //! Shards of one process share their ports by `SO_REUSEPORT`, and the kernel would let a second
 //! process of the same user share them, too: half of the requests would silently go to the old
@@ -7,23 +7,28 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::mpsc as std_mpsc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::resolved::{Config, Cores};
 use crate::discovery::{Query, Said};
 use crate::engine::mailbox::Sender;
 use crate::router::server::Loads;
 
-use super::shard::{Addresses, Mail, Plan, Ready, run};
+use super::generation::Generation;
+use super::reload::Order;
+use super::shard::{Mail, Outside, Plan, Ready, run};
 use super::{Inner, Running, StartError};
 
 /// Questions about discovery that may wait.
 const QUERIES: usize = 16;
+/// Reloads that may wait.
+const ORDERS: usize = 4;
 
 /// What [`start`] hands to the slow path.
 pub struct Started {
@@ -32,6 +37,8 @@ pub struct Started {
     pub said: mpsc::UnboundedReceiver<Said>,
     /// What others wish to know of discovery.
     pub queries: mpsc::Receiver<Query>,
+    /// Reloads that are asked for.
+    pub orders: mpsc::Receiver<Order>,
     /// Shards that have drained.
     pub drained: mpsc::UnboundedReceiver<usize>,
     /// Shards whose thread has ended, for whatever reason.
@@ -46,16 +53,21 @@ pub struct Started {
 /// The first thing that stood in the way; what was started ends with the process.
 pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
     let cores = choose_cores(&config.engine.cores)?;
-    check_ports(&config)?;
     raise_descriptor_limit();
     let shards = cores.len();
-    let loads = Loads::new(shards);
-    let siblings: Arc<OnceLock<Vec<Sender<Mail>>>> = Arc::new(OnceLock::new());
+    let generation = Generation::of(Arc::clone(&config), None, shards)?;
     let (wishes, said) = mpsc::unbounded_channel();
     let (query_sender, queries) = mpsc::channel(QUERIES);
+    let (order_sender, orders) = mpsc::channel(ORDERS);
     let (drained_sender, drained) = mpsc::unbounded_channel();
     let (ended_sender, ended) = mpsc::unbounded_channel();
-    let mut addresses: Option<Addresses> = None;
+    let outside = Outside {
+        loads: Loads::new(shards, config.engine.max_connections),
+        wishes,
+        siblings: Arc::default(),
+        generations: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+        drained: drained_sender,
+    };
     let mut mailboxes = Vec::new();
     let mut threads = Vec::new();
     let mut driver = "";
@@ -63,36 +75,35 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
         let plan = Plan {
             id,
             core,
-            config: Arc::clone(&config),
-            loads: loads.clone(),
-            addresses: addresses.clone(),
-            shards,
-            wishes: wishes.clone(),
-            siblings: Arc::clone(&siblings),
-            drained: drained_sender.clone(),
+            engine: config.engine.clone(),
+            first: generation
+                .change(None, id)
+                .map_err(StartError::Descriptors)?,
+            outside: outside.clone(),
         };
         let (thread, ready) = spawn(plan, ended_sender.clone())?;
-        addresses.get_or_insert(ready.addresses);
         driver = ready.driver;
         mailboxes.push(ready.mail);
         threads.push(thread);
     }
     // Nobody else sets it.
-    let _ = siblings.set(mailboxes.clone());
+    let _ = outside.siblings.set(mailboxes.clone());
     let running = Running {
         inner: Arc::new(Inner {
-            config,
+            generation: watch::Sender::new(Arc::new(generation)),
             shards: mailboxes.clone(),
-            loads,
-            addresses: addresses.unwrap_or_default(),
+            loads: outside.loads,
             driver,
             queries: query_sender,
+            orders: order_sender,
+            reloads: Mutex::default(),
         }),
     };
     Ok(Started {
         running,
         said,
         queries,
+        orders,
         drained,
         ended,
         threads,
@@ -140,20 +151,6 @@ fn raise_descriptor_limit() {
         Ok(limit) => tracing::debug!("at most {limit} descriptors"),
         Err(error) => tracing::warn!("the limit on descriptors stays as it is: {error}"),
     }
-}
-
-fn check_ports(config: &Config) -> Result<(), StartError> {
-    for router in &config.routers {
-        for server in &router.servers {
-            let addr = SocketAddr::new(server.ip, server.port);
-            is_free(addr).map_err(|error| StartError::Listen {
-                router: router.label.clone(),
-                addr,
-                error,
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether this process could listen on an address. Binds it for a moment, without listening.

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use crate::admin;
 use crate::config;
 use crate::control::slow::{self, Ending};
+use crate::control::source::Source;
 use crate::control::{self, Started};
 use services::{Backends, Ports};
 
@@ -81,7 +82,7 @@ impl Demo {
     /// Runs the slow path until the end.
     fn carry(self) -> std::io::Result<Ending> {
         let listener = self.admin;
-        slow::run(self.started, |running, stop| {
+        slow::run(self.started, Source::Made, |running, stop| {
             admin::serve(listener, running, stop)
         })
     }
@@ -98,7 +99,7 @@ impl Demo {
         }
         let config = config::load(&text).map_err(|problems| problems.to_string())?;
         let started = control::start(Arc::new(config)).map_err(|error| error.to_string())?;
-        let proxy = started.running.addresses()[0][0];
+        let proxy = started.running.generation().routers[0].servers[0].addr;
         let places = Places {
             proxy,
             admin: admin_addr,

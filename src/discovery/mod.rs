@@ -23,4 +23,4 @@ pub use fixed::{Rewrite, Static};
 pub use fs::Fs;
 pub use namer::{Addrs, Answer, Found, Namer, Namers};
 pub use names::{Said, Table, Tables, serve};
-pub use report::{Query, Report};
+pub use report::{Query, Reload, Report};

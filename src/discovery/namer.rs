@@ -77,20 +77,24 @@ pub(super) fn settled<T>(value: T) -> watch::Receiver<T> {
 /// A namer with what the configuration says of it.
 #[derive(Clone)]
 pub(super) struct Configured {
+    /// Names it in bound names; stays the same for as long as the namer does.
+    pub number: usize,
+    /// What it was made from, if that was a configuration.
+    of: Option<resolved::Namer>,
     pub prefix: Path,
     pub namer: Arc<dyn Namer>,
     pub transformers: Vec<(Path, Transform)>,
 }
 
 impl Configured {
-    /// An answer of this namer, which has this number, as delegation takes it.
-    pub fn named(&self, number: usize, tree: NameTree<Found>) -> NameTree<Named> {
+    /// An answer of this namer, as delegation takes it.
+    pub fn named(&self, tree: NameTree<Found>) -> NameTree<Named> {
         tree.map(|found| match found {
             Found::Path(path) => Named::Path(path),
             Found::Bound { id, residual } => {
                 let bound = Bound {
                     id: Path::of_segment(b"#").join(&self.prefix).join(&id),
-                    addr: Addr::Namer(number),
+                    addr: Addr::Namer(self.number),
                     residual,
                 };
                 let transformers = self.transformers.iter();
@@ -106,62 +110,88 @@ impl Configured {
 #[derive(Clone, Default)]
 pub struct Namers {
     by_prefix: Vec<Configured>,
+    /// The number of the next one.
+    next: usize,
 }
 
 impl Namers {
     /// The namers of a configuration. Must be called within the slow path's runtime.
     #[must_use]
     pub fn of(configured: &[resolved::Namer]) -> Namers {
-        let mut namers = Namers::default();
-        for resolved::Namer {
-            prefix,
-            kind,
-            transformers,
-        } in configured
-        {
-            let namer: Arc<dyn Namer> = match kind.clone() {
-                NamerKind::Fs { root } => Arc::new(Fs::new(root)),
-                NamerKind::Static { names } => Arc::new(Static::new(&names)),
-                NamerKind::Rewrite { pattern, name } => Arc::new(Rewrite { pattern, name }),
-            };
-            namers.by_prefix.push(Configured {
-                prefix: prefix.clone(),
-                namer,
-                transformers: transformers.clone(),
-            });
+        Namers::default().succeeded_by(configured)
+    }
+
+    /// The namers of another configuration: one that is configured as before goes on, with all that
+    /// it knows and watches. Must be called within the slow path's runtime.
+    #[must_use]
+    pub fn succeeded_by(&self, configured: &[resolved::Namer]) -> Namers {
+        let mut before: Vec<Configured> = self.by_prefix.clone();
+        let mut namers = Namers {
+            by_prefix: Vec::new(),
+            next: self.next,
+        };
+        for of in configured {
+            let same = |one: &Configured| one.of.as_ref().is_some_and(|before| before.is_like(of));
+            match before.iter().position(same) {
+                Some(at) => namers.by_prefix.push(before.swap_remove(at)),
+                None => {
+                    let made = make(&of.kind);
+                    let transformers = of.transformers.clone();
+                    namers.push(Some(of.clone()), of.prefix.clone(), made, transformers);
+                }
+            }
         }
         namers
     }
 
-    /// Adds a namer for the paths below `/#` and the prefix.
-    pub fn add(&mut self, prefix: Path, namer: Arc<dyn Namer>) {
-        self.by_prefix.push(Configured {
-            prefix,
-            namer,
-            transformers: Vec::new(),
-        });
+    /// Whether both are the same namers, in the same order.
+    #[must_use]
+    pub fn are(&self, other: &Namers) -> bool {
+        let numbers =
+            |of: &Namers| -> Vec<usize> { of.by_prefix.iter().map(|namer| namer.number).collect() };
+        numbers(self) == numbers(other)
     }
 
-    /// The numbers of the namers of a path (`/#/…`), in the order in which they are asked: the one
-    /// added last has precedence, as in linkerd.
-    pub(super) fn fitting(&self, path: &Path) -> Vec<usize> {
+    /// Adds a namer for the paths below `/#` and the prefix.
+    pub fn add(&mut self, prefix: Path, namer: Arc<dyn Namer>) {
+        self.push(None, prefix, namer, Vec::new());
+    }
+
+    fn push(
+        &mut self,
+        of: Option<resolved::Namer>,
+        prefix: Path,
+        namer: Arc<dyn Namer>,
+        transformers: Vec<(Path, Transform)>,
+    ) {
+        self.by_prefix.push(Configured {
+            number: self.next,
+            of,
+            prefix,
+            namer,
+            transformers,
+        });
+        self.next += 1;
+    }
+
+    /// The namers of a path (`/#/…`), in the order in which they are asked: the one added last has
+    /// precedence, as in linkerd.
+    pub(super) fn fitting(&self, path: &Path) -> impl Iterator<Item = &Configured> {
         let below = path.skip(1);
-        let numbers = (0..self.by_prefix.len()).rev();
-        let fits = |number: &usize| below.starts_with(&self.by_prefix[*number].prefix);
-        numbers.filter(fits).collect()
+        let in_order = self.by_prefix.iter().rev();
+        in_order.filter(move |namer| below.starts_with(&namer.prefix))
     }
 
     /// What a path (`/#/…`) stands for at this moment; `None` if nobody can tell.
     #[must_use]
     pub fn now(&self, path: &Path) -> Option<NameTree<Named>> {
         let mut last = None;
-        for number in self.fitting(path) {
-            let of = self.get(number)?;
+        for of in self.fitting(path) {
             let below = path.skip(of.prefix.len() + 1);
             let answer = of.namer.look_up(&below).borrow().clone();
             match answer {
                 Answer::Tree(NameTree::Neg) => last = Some(NameTree::Neg),
-                Answer::Tree(tree) => return Some(of.named(number, tree)),
+                Answer::Tree(tree) => return Some(of.named(tree)),
                 Answer::Pending | Answer::Failed(_) => return None,
             }
         }
@@ -180,6 +210,14 @@ impl Namers {
     }
 
     pub(super) fn get(&self, number: usize) -> Option<&Configured> {
-        self.by_prefix.get(number)
+        self.by_prefix.iter().find(|namer| namer.number == number)
+    }
+}
+
+fn make(kind: &NamerKind) -> Arc<dyn Namer> {
+    match kind.clone() {
+        NamerKind::Fs { root } => Arc::new(Fs::new(root)),
+        NamerKind::Static { names } => Arc::new(Static::new(&names)),
+        NamerKind::Rewrite { pattern, name } => Arc::new(Rewrite { pattern, name }),
     }
 }

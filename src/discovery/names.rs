@@ -6,7 +6,7 @@
 //! news later. A name that asked a namer is bound again when that answer changes; that costs
 //! microseconds, and shards are told only if the result is another one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::naming::{
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 
 use super::namer::{Addrs, Answer, Configured, Namers, settled};
-use super::report::{Failing, Query, Report};
+use super::report::{Failing, Query, Reload, Report};
 use super::{replicas, transform};
 
 /// Namers' answers that one name may depend on. More come from a table made to hurt.
@@ -39,12 +39,13 @@ pub struct Said {
 /// What names are bound by.
 #[derive(Clone, Default)]
 pub struct Tables {
-    pub routers: Vec<Table>,
+    /// By the router's number.
+    pub routers: BTreeMap<usize, Table>,
     pub namers: Namers,
 }
 
 /// What the names of one router are bound by.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Table {
     pub dtab: Dtab,
     pub transformers: Vec<Transformer>,
@@ -94,6 +95,8 @@ type Asking = (usize, Path);
 
 struct Name {
     binding: Option<Binding>,
+    /// The binding is by tables that are no longer in force, and stands until there is another.
+    outdated: bool,
     /// The namers' answers that it depends on.
     asks: Vec<Asking>,
     shards: Vec<usize>,
@@ -141,11 +144,45 @@ struct Names<T> {
 }
 
 impl<T: FnMut(usize, usize, Told)> Names<T> {
-    fn answer_query(&self, query: Query) {
+    fn answer_query(&mut self, query: Query) {
         // Who asked may have given up; that is no loss.
         match query {
             Query::Report(reply) => drop(reply.send(self.report())),
             Query::Namers(reply) => drop(reply.send(self.tables.namers.clone())),
+            Query::Reload(reload, done) => {
+                self.reload(reload);
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Goes by other tables from now on: names whose table or namers are others are bound again. A
+    /// router that is gone keeps its table for the requests that it still has.
+    fn reload(&mut self, reload: Reload) {
+        let namers = self.tables.namers.succeeded_by(&reload.namers);
+        let same_namers = namers.are(&self.tables.namers);
+        self.tables.namers = namers;
+        let of_names: HashSet<usize> = self.names.keys().map(|(router, _)| *router).collect();
+        let before = std::mem::replace(&mut self.tables.routers, reload.routers);
+        let mut touched = HashSet::new();
+        for (router, table) in before {
+            match self.tables.routers.get(&router) {
+                Some(now) if *now == table && same_namers => {}
+                None if of_names.contains(&router) => {
+                    self.tables.routers.insert(router, table);
+                }
+                _ => drop(touched.insert(router)),
+            }
+        }
+        let keys = self
+            .names
+            .keys()
+            .filter(|(router, _)| touched.contains(router));
+        for key in keys.cloned().collect::<Vec<_>>() {
+            if let Some(name) = self.names.get_mut(&key) {
+                name.outdated = true;
+            }
+            self.bind(&key);
         }
     }
 
@@ -211,6 +248,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         }
         let name = Name {
             binding: None,
+            outdated: false,
             asks: Vec::new(),
             shards: vec![shard],
         };
@@ -253,8 +291,10 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             .into_iter()
             .filter(|asking| !name.asks.contains(asking))
             .collect();
+        let outdated = name.outdated;
+        name.outdated = outdated && bound.is_none();
         if let Some(binding) = bound
-            && replaces(&binding, name.binding.as_ref())
+            && replaces(&binding, name.binding.as_ref(), outdated)
         {
             name.binding = Some(binding.clone());
             for shard in &name.shards {
@@ -271,12 +311,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         let Table {
             mut dtab,
             transformers,
-        } = self
-            .tables
-            .routers
-            .get(*router)
-            .cloned()
-            .unwrap_or_default();
+        } = self.tables.routers.get(router).cloned().unwrap_or_default();
         if !asked.local.is_empty() {
             match local_dtab(&asked.local) {
                 Ok(local) => dtab = dtab.concat(&local),
@@ -331,6 +366,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     /// What the namers of a path say of it now: the first who knows it.
     fn answer(&mut self, key: &Key, path: Path, asks: &mut Vec<Asking>) -> naming::Answer {
         let fitting = self.tables.namers.fitting(&path);
+        let fitting: Vec<usize> = fitting.map(|namer| namer.number).collect();
         if fitting.is_empty() {
             return naming::Answer::Failed(BindError::NotConfigured { path });
         }
@@ -369,7 +405,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         match answer {
             Answer::Pending => naming::Answer::Pending,
             Answer::Failed(why) => naming::Answer::Failed(BindError::Namer { path, message: why }),
-            Answer::Tree(tree) => naming::Answer::Tree(configured.named(number, tree)),
+            Answer::Tree(tree) => naming::Answer::Tree(configured.named(tree)),
         }
     }
 
@@ -471,11 +507,12 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     }
 }
 
-/// Whether a binding is news: it differs, and is no failure after something good.
-fn replaces(new: &Binding, old: Option<&Binding>) -> bool {
+/// Whether a binding is news: it differs, and is no failure after something good, unless that was
+/// good by other tables.
+fn replaces(new: &Binding, old: Option<&Binding>, outdated: bool) -> bool {
     match (new, old) {
         (_, None) => true,
-        (Binding::Failed(_), Some(Binding::Tree(_))) => false,
+        (Binding::Failed(_), Some(Binding::Tree(_))) if !outdated => false,
         (new, Some(old)) => new != old,
     }
 }

@@ -1,18 +1,30 @@
-//! What the slow path tells of its own state to whoever asks.
+//! What others ask of discovery: its state, its namers, and that it goes by other tables.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::config::resolved;
 use crate::naming::Path;
 
 use super::namer::Namers;
+use super::names::Table;
 
 /// A question, and where its answer goes.
 pub enum Query {
     Report(oneshot::Sender<Report>),
     /// The namers themselves, to be asked.
     Namers(oneshot::Sender<Namers>),
+    /// Go by these from now on; answered when names that are bound already were bound by them.
+    Reload(Reload, oneshot::Sender<()>),
+}
+
+/// What a configuration says of binding.
+pub struct Reload {
+    pub namers: Vec<resolved::Namer>,
+    /// By the router's number.
+    pub routers: BTreeMap<usize, Table>,
 }
 
 /// The state of discovery.

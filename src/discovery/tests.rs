@@ -65,6 +65,13 @@ impl Memory {
     }
 }
 
+fn table(dtab: &str) -> Table {
+    Table {
+        dtab: dtab.parse().unwrap(),
+        ..Table::default()
+    }
+}
+
 fn path(text: &str) -> Path {
     text.parse().unwrap()
 }
@@ -93,10 +100,7 @@ impl Slow {
         let mut namers = Namers::default();
         namers.add(path("/mem"), Arc::clone(&registry) as Arc<dyn Namer>);
         let tables = Tables {
-            routers: vec![Table {
-                dtab: dtab.parse().unwrap(),
-                ..Table::default()
-            }],
+            routers: [(0, table(dtab))].into(),
             namers,
         };
         let (said, heard) = mpsc::unbounded_channel();

@@ -24,7 +24,7 @@ pub use buf::{Buf, BufPool};
 pub use pooled::{FuturePool, PooledFuture};
 pub use shard::{Shard, ShardCounters, Timer};
 pub use slab::Key;
-pub use socket::{Listener, Socket};
+pub use socket::{Bound, Listener, Socket};
 pub use splice::{Splice, SpliceError};
 pub use timer::NEVER;
 pub use tx::Segment;

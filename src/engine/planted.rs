@@ -33,10 +33,14 @@ pub enum Bug {
     CountLeaked,
     /// An accepted connection's descriptor is never closed.
     DescriptorLeaked,
+    /// A router that a reload replaced is never let go.
+    RouterLeaked,
+    /// A router that is gone goes on wishing to know of its names.
+    WishesKept,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 12] = [
+    pub const ALL: [Bug; 14] = [
         Bug::AnsweredTwice,
         Bug::EndLost,
         Bug::CutLooksWhole,
@@ -49,6 +53,8 @@ impl Bug {
         Bug::StarvedForgotten,
         Bug::CountLeaked,
         Bug::DescriptorLeaked,
+        Bug::RouterLeaked,
+        Bug::WishesKept,
     ];
 }
 

@@ -2,11 +2,13 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::task::Poll;
 
+use socket2::SockRef;
+
 use super::buf::Buf;
-use super::driver::{Fd, ListenOptions};
+use super::driver::{Fd, ListenOptions, kernel};
 use super::io::{Connect, READ, WRITE};
 use super::shard::Shard;
 use super::slab::Key;
@@ -273,6 +275,51 @@ fn gone() -> io::Error {
     io::Error::from(io::ErrorKind::NotConnected)
 }
 
+/// A listening socket that no shard accepts from yet. Whoever changes what is listened on makes all of
+/// these first: what is wrong with an address is then known before anything has changed.
+pub struct Bound {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Bound {
+    /// Listens on `addr`; connections wait until a shard accepts them.
+    ///
+    /// # Errors
+    /// What the kernel says: the port is in use, the address is not ours, no permission.
+    pub fn listen(addr: SocketAddr, options: ListenOptions) -> io::Result<Bound> {
+        let (socket, addr) = kernel::listen(addr, options)?;
+        let socket = socket.into();
+        Ok(Bound { socket, addr })
+    }
+
+    /// The address that it got (the port, when 0 was asked for).
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Another handle on the same socket, which is closed with the last of them.
+    ///
+    /// # Errors
+    /// When descriptors have run out.
+    pub fn try_clone(&self) -> io::Result<Bound> {
+        let socket = self.socket.try_clone()?;
+        Ok(Bound {
+            socket,
+            addr: self.addr,
+        })
+    }
+
+    /// Changes the options but `reuse_port`, for connections that come from now on.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn configure(&self, options: ListenOptions) -> io::Result<()> {
+        kernel::configure_listener(&SockRef::from(&self.socket), options)
+    }
+}
+
 /// A listening socket. Dropping it stops accepting and closes what was accepted and not taken.
 pub struct Listener {
     shard: Shard,
@@ -294,6 +341,22 @@ impl Listener {
             shard: shard.clone(),
             key,
             addr,
+        })
+    }
+
+    /// Accepts on a socket that listens already.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn adopt(shard: &Shard, bound: Bound) -> io::Result<Listener> {
+        let mut io = shard.io();
+        let fd = io.driver.adopt_listener(bound.socket)?;
+        let key = io.listen(fd);
+        drop(io);
+        Ok(Listener {
+            shard: shard.clone(),
+            key,
+            addr: bound.addr,
         })
     }
 

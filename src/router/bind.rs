@@ -22,6 +22,8 @@ use indexmap::IndexMap;
 use crate::balance::rng::{self, Rng};
 use crate::balance::weighted;
 use crate::config::resolved::BindingCache;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{Key, Shard};
 use crate::naming::{Bound, NameTree, Path};
 
@@ -112,7 +114,7 @@ pub struct CacheCounts {
 /// The binding cache of one router on one shard.
 pub struct Binder {
     shard: Shard,
-    limits: BindingCache,
+    limits: Cell<BindingCache>,
     wishes: Wishes,
     routes: RefCell<IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
     rng: RefCell<Rng>,
@@ -127,7 +129,7 @@ impl Binder {
     pub fn new(shard: &Shard, limits: BindingCache, wishes: Wishes, seed: u64) -> Binder {
         Binder {
             shard: shard.clone(),
-            limits,
+            limits: Cell::new(limits),
             wishes,
             routes: RefCell::new(IndexMap::with_hasher(
                 foldhash::fast::FixedState::with_seed(seed),
@@ -137,6 +139,11 @@ impl Binder {
             counts: Cell::default(),
             swept_at: Cell::new(shard.now()),
         }
+    }
+
+    /// Changes the limits; names beyond them go when the next one comes.
+    pub fn limit(&self, limits: BindingCache) {
+        self.limits.set(limits);
     }
 
     #[must_use]
@@ -193,7 +200,7 @@ impl Binder {
     /// Drives out routes that no request waits at until there is room for one more.
     fn make_room(&self) {
         let mut routes = self.routes.borrow_mut();
-        while routes.len() >= self.limits.paths {
+        while routes.len() >= self.limits.get().paths {
             let idle = match routes.len() {
                 count @ ..=LOOKED_THROUGH => longest_idle(&routes, 0..count),
                 count => {
@@ -213,7 +220,7 @@ impl Binder {
     /// Forgets routes that were idle for too long, but the last. Once per that time: an idle route
     /// lives between one and two times as long.
     pub fn expire(&self) {
-        let (now, ttl) = (self.shard.now(), self.limits.idle_ttl);
+        let (now, ttl) = (self.shard.now(), self.limits.get().idle_ttl);
         let ttl = u64::try_from(ttl.as_nanos()).unwrap_or(u64::MAX);
         if now.saturating_sub(self.swept_at.get()) < ttl {
             return;
@@ -264,6 +271,18 @@ impl Binder {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);
+    }
+}
+
+impl Drop for Binder {
+    fn drop(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::WishesKept) {
+            return;
+        }
+        for route in self.routes.get_mut().values() {
+            (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
+        }
     }
 }
 

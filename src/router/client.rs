@@ -91,12 +91,12 @@ impl Client {
     }
 
     /// Closes idle connections that ended, grew old, or lead to a replica that is gone.
-    pub fn reap(&self, now: u64) {
+    pub fn reap(&self, now: u64, config: &resolved::Client) {
         match &*self.replicas.borrow() {
-            State::Known(set) => self.pool.reap(now, |addr| {
+            State::Known(set) => self.pool.reap(now, config, |addr| {
                 set.endpoints.iter().any(|endpoint| endpoint.addr == addr)
             }),
-            State::Unknown | State::Failed(_) => self.pool.reap(now, |_| true),
+            State::Unknown | State::Failed(_) => self.pool.reap(now, config, |_| true),
         }
     }
 }
@@ -104,7 +104,7 @@ impl Client {
 /// The clients of one router on one shard.
 pub struct Clients {
     shard: Shard,
-    config: resolved::Client,
+    config: RefCell<resolved::Client>,
     wishes: Wishes,
     by_target: RefCell<HashMap<Target, Rc<Client>, foldhash::fast::FixedState>>,
 }
@@ -114,7 +114,7 @@ impl Clients {
     pub fn new(shard: &Shard, config: resolved::Client, wishes: Wishes, seed: u64) -> Clients {
         Clients {
             shard: shard.clone(),
-            config,
+            config: RefCell::new(config),
             wishes,
             by_target: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
                 seed,
@@ -122,9 +122,9 @@ impl Clients {
         }
     }
 
-    #[must_use]
-    pub fn config(&self) -> &resolved::Client {
-        &self.config
+    /// Goes by another policy from now on; connections stay.
+    pub fn reload(&self, config: &resolved::Client) {
+        self.config.borrow_mut().clone_from(config);
     }
 
     /// The client of a bound name, made (and its replicas asked for) at first use.
@@ -137,11 +137,7 @@ impl Clients {
             target: target.clone(),
             replicas: RefCell::new(State::Unknown),
             waiting: RefCell::default(),
-            pool: Pool::new(
-                self.config.max_idle,
-                self.config.idle_timeout,
-                self.config.life_time,
-            ),
+            pool: Pool::default(),
         });
         by_target.insert(target.clone(), Rc::clone(&client));
         drop(by_target);
@@ -158,9 +154,9 @@ impl Clients {
 
     /// Reaps all pools, and forgets clients that nobody refers to and that hold no connection.
     pub fn reap(&self) {
-        let now = self.shard.now();
+        let (now, config) = (self.shard.now(), self.config.borrow());
         self.by_target.borrow_mut().retain(|target, client| {
-            client.reap(now);
+            client.reap(now, &config);
             let keep = Rc::strong_count(client) > 1 || !client.pool.is_empty();
             if !keep {
                 (self.wishes)(Wish::Unwatch(target.clone()));
@@ -177,5 +173,13 @@ impl Clients {
             .values()
             .map(|client| client.pool.len())
             .sum()
+    }
+}
+
+impl Drop for Clients {
+    fn drop(&mut self) {
+        for target in self.by_target.get_mut().keys() {
+            (self.wishes)(Wish::Unwatch(target.clone()));
+        }
     }
 }

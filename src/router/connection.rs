@@ -1,12 +1,13 @@
 //! A client's connection: request after request, until one side has had enough.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::config::resolved::Server;
-use crate::engine::{Segment, Socket, Timer};
+use crate::config::resolved;
+use crate::engine::{Segment, Shard, Socket, Timer};
 use crate::http::h1::HeadReader;
 use crate::http::{Method, Version};
 
@@ -15,6 +16,8 @@ use super::exchange::{Outcome, Walk, after};
 use super::h1::inbound::{Connection, HeadOutcome, Request, write_refusal};
 use super::pump::HIGH_WATER;
 use super::refusal::Refusal;
+use super::server::Server;
+use super::settings::Settings;
 
 /// How long a connection that is being closed is still read, so that the client gets to see the
 /// last response rather than a reset (RFC 9112 §9.6).
@@ -32,14 +35,23 @@ enum Next {
 }
 
 /// Serves one connection to its end.
-pub async fn serve(router: Rc<Router>, server: Rc<Server>, socket: Socket) {
-    let timer = Timer::new(&router.shard);
+pub async fn serve(shard: &Shard, server: &Rc<Server>, socket: Socket) {
+    let timer = Timer::new(shard);
     let mut connection = Connection::new(socket);
     let next = loop {
-        if !wait_for_request(&router, &server, &mut connection, &timer).await {
+        if !wait_for_request(shard, server, &mut connection, &timer).await {
             return;
         }
-        let request = serve_request(&router, &server, &mut connection, &timer);
+        // What is in force now, for the whole request.
+        let (router, server_settings) = server.now();
+        let settings = router.settings();
+        let by = By {
+            router: &router,
+            settings: &settings,
+            server: &server_settings,
+            draining: &server.draining,
+        };
+        let request = serve_request(by, &mut connection, &timer);
         match router.futures.pin(request).await {
             Next::KeepAlive => {}
             next => break next,
@@ -48,29 +60,30 @@ pub async fn serve(router: Rc<Router>, server: Rc<Server>, socket: Socket) {
     match next {
         Next::KeepAlive | Next::Abort => {}
         Next::Close => {
-            flush(&router, &connection, &timer).await;
+            flush(shard, &connection, &timer).await;
             // Closed with bytes unread (requests after the last one), the connection is reset, and
             // the reset may overtake the response.
             if !connection.wire().is_quiet() {
-                linger(&router, &mut connection, &timer).await;
+                linger(shard, &mut connection, &timer).await;
             }
         }
-        Next::Linger => linger(&router, &mut connection, &timer).await,
+        Next::Linger => linger(shard, &mut connection, &timer).await,
     }
 }
 
 /// Waits for the first bytes of a request; false when the connection is over.
 async fn wait_for_request(
-    router: &Router,
+    shard: &Shard,
     server: &Server,
     connection: &mut Connection,
     timer: &Timer,
 ) -> bool {
-    timer.set(after(router.shard.now(), server.idle_timeout));
+    let idle_timeout = server.now().1.idle_timeout;
+    timer.set(after(shard.now(), idle_timeout));
     poll_fn(|_| {
         // A client that asks on without taking its answers waits. When the shard drains, the last
         // byte leaving is what ends the wait, so that is what has to wake this task.
-        let draining = router.draining.get();
+        let draining = server.draining.get();
         let limit = if draining { 0 } else { HIGH_WATER };
         match connection.socket().poll_unsent(limit) {
             Poll::Ready(Err(_)) => return Poll::Ready(false),
@@ -92,17 +105,28 @@ async fn wait_for_request(
     .await
 }
 
-async fn serve_request(
-    router: &Router,
-    server: &Server,
-    connection: &mut Connection,
-    timer: &Timer,
-) -> Next {
+/// What a request is served by.
+#[derive(Clone, Copy)]
+pub struct By<'b> {
+    pub router: &'b Router,
+    pub settings: &'b Settings,
+    pub server: &'b resolved::Server,
+    /// Its server ends: the connection closes after the answer.
+    pub draining: &'b Cell<bool>,
+}
+
+async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -> Next {
+    let By {
+        router,
+        settings,
+        server,
+        draining,
+    } = by;
     let mut heads = router.heads();
     let mut reader = HeadReader::new();
     let mut waited = false;
     let head = poll_fn(|_| {
-        let head = connection.poll_head(&mut reader, &router.limits, &mut heads.request);
+        let head = connection.poll_head(&mut reader, &settings.limits, &mut heads.request);
         if head.is_pending() {
             if !waited {
                 waited = true;
@@ -134,14 +158,13 @@ async fn serve_request(
         response,
         ..
     } = &mut heads;
-    let mut request = Request::new(connection, head, keep_alive, &router.limits);
+    let mut request = Request::new(connection, head, keep_alive, &settings.limits);
     let outcome = if head.method == Method::Connect && !server.allow_connect {
         let text = "CONNECT is not enabled on this server";
         Outcome::Refused(Refusal::client(405, "connect-refused", text))
     } else {
         let mut walk = Walk {
-            router,
-            server,
+            by,
             head,
             response,
             request: &mut request,
@@ -158,7 +181,7 @@ async fn serve_request(
         Outcome::Refused(refusal) => {
             router.count_refusal(&refusal);
             let refusal = veiled(server, refusal);
-            request.refuse(&router.shard, &refusal, router.draining.get());
+            request.refuse(&router.shard, &refusal, draining.get());
             after_response(&request)
         }
         Outcome::Tunnelled => Next::Close,
@@ -188,7 +211,7 @@ fn after_response(request: &Request<'_>) -> Next {
 }
 
 /// What a client gets to see of a refusal: strangers only its status.
-fn veiled(server: &Server, refusal: Refusal) -> Refusal {
+fn veiled(server: &resolved::Server, refusal: Refusal) -> Refusal {
     match server.clear_context {
         true => refusal.veiled(),
         false => refusal,
@@ -196,7 +219,12 @@ fn veiled(server: &Server, refusal: Refusal) -> Refusal {
 }
 
 /// Answers a head that could not be read. There is no telling where the next one would begin.
-fn refuse_head(router: &Router, server: &Server, connection: &Connection, refusal: Refusal) {
+fn refuse_head(
+    router: &Router,
+    server: &resolved::Server,
+    connection: &Connection,
+    refusal: Refusal,
+) {
     let stats = &router.stats;
     stats.requests.set(stats.requests.get() + 1);
     router.count_refusal(&refusal);
@@ -207,8 +235,8 @@ fn refuse_head(router: &Router, server: &Server, connection: &Connection, refusa
 }
 
 /// Waits until everything written was sent.
-async fn flush(router: &Router, connection: &Connection, timer: &Timer) {
-    timer.set(after(router.shard.now(), LINGER * 5));
+async fn flush(shard: &Shard, connection: &Connection, timer: &Timer) {
+    timer.set(after(shard.now(), LINGER * 5));
     poll_fn(|_| {
         if connection.socket().poll_unsent(0).is_ready() || timer.is_expired() {
             Poll::Ready(())
@@ -220,10 +248,10 @@ async fn flush(router: &Router, connection: &Connection, timer: &Timer) {
 }
 
 /// Closes our side and reads on for a while.
-async fn linger(router: &Router, connection: &mut Connection, timer: &Timer) {
-    flush(router, connection, timer).await;
+async fn linger(shard: &Shard, connection: &mut Connection, timer: &Timer) {
+    flush(shard, connection, timer).await;
     connection.socket().shutdown_write();
-    timer.set(after(router.shard.now(), LINGER));
+    timer.set(after(shard.now(), LINGER));
     poll_fn(|_| {
         if connection.poll_discard().is_ready() || timer.is_expired() {
             Poll::Ready(())

@@ -8,14 +8,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::balance::Endpoint;
-use crate::config::resolved::Server;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Timer};
 use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
 
-use super::Router;
 use super::bind::Leaf;
+use super::connection::By;
 use super::context;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Connecting, Connection, Exchange};
@@ -45,8 +44,7 @@ pub enum Outcome {
 
 /// What a request brings along on its walk.
 pub struct Walk<'w, 'c> {
-    pub router: &'w Router,
-    pub server: &'w Server,
+    pub by: By<'w>,
     pub head: &'w mut RequestHead,
     pub response: &'w mut ResponseHead,
     pub request: &'w mut Request<'c>,
@@ -92,8 +90,8 @@ impl Walk<'_, '_> {
         let mut excluded = None;
         let mut fresh = false;
         for attempt in 1.. {
-            let now = self.router.shard.now();
-            let picked = client.pick(&mut || self.router.random(), now, excluded);
+            let now = self.by.router.shard.now();
+            let picked = client.pick(&mut || self.by.router.random(), now, excluded);
             let Some(endpoint) = picked else {
                 let text = format!("{} has no replicas", client.target.id);
                 return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
@@ -106,10 +104,11 @@ impl Walk<'_, '_> {
             if attempt == ATTEMPTS || !self.may_repeat(&refusal, client.replica_count()) {
                 return Outcome::Refused(refusal);
             }
-            self.router
+            self.by
+                .router
                 .stats
                 .retries
-                .set(self.router.stats.retries.get() + 1);
+                .set(self.by.router.stats.retries.get() + 1);
             match refusal.retry {
                 Retry::IfReused => fresh = true,
                 Retry::Always | Retry::Never => excluded = Some(addr),
@@ -133,23 +132,24 @@ impl Walk<'_, '_> {
     }
 
     async fn bind(&mut self) -> Result<Rc<Leaf>, Outcome> {
-        let router = self.router;
+        let router = self.by.router;
         // Empty, and no allocation, for a request without a dtab of its own.
         let mut dtab = Vec::new();
-        if self.server.clear_context {
+        if self.by.server.clear_context {
             context::clear(&mut self.head.fields);
         } else {
             context::take(&mut self.head.fields, &mut dtab);
         }
         let mut name = router.shard.vector();
-        let config = &router.config;
-        let identified = router
+        let settings = self.by.settings;
+        let config = &settings.config;
+        let identified = settings
             .identifiers
             .identify(&config.dst_prefix, self.head, &mut name);
         let route = match identified {
             Ok(Identified::Named) => Ok(router.binder.bind(&name, &dtab)),
             Ok(Identified::Answer(action)) => {
-                let (response, draining) = (&mut *self.response, router.draining.get());
+                let (response, draining) = (&mut *self.response, self.by.draining.get());
                 answer(
                     &router.shard,
                     action,
@@ -227,14 +227,15 @@ impl Walk<'_, '_> {
     }
 
     async fn attempt(&mut self, leaf: &Leaf, endpoint: Arc<Endpoint>, fresh: bool) -> Ended {
-        let (router, client) = (self.router, &leaf.client);
+        let (router, client) = (self.by.router, &leaf.client);
+        let policy = &self.by.settings.config.client;
         let in_flight = InFlight::begin(endpoint);
         let endpoint = &in_flight.0;
         let now = router.shard.now();
         let pooled = if fresh {
             None
         } else {
-            client.pool.take(endpoint.addr, now)
+            client.pool.take(endpoint.addr, now, policy)
         };
         let reused = pooled.is_some();
         let connection = match pooled {
@@ -259,7 +260,9 @@ impl Walk<'_, '_> {
                     connection.receive_singly(large && router.shard.can_splice());
                     let reaper = router.reaper.get();
                     let now = router.shard.now();
-                    client.pool.put(endpoint.addr, connection, now, reaper);
+                    client
+                        .pool
+                        .put(endpoint.addr, connection, now, reaper, policy);
                 }
                 Ended::Outcome(Outcome::Answered)
             }
@@ -280,7 +283,9 @@ impl Walk<'_, '_> {
             Stop::ClientGone if planted(Bug::PooledEarly) => {
                 if let Some(connection) = upstream.into_idle() {
                     let reaper = router.reaper.get();
-                    client.pool.put(endpoint.addr, connection, now, reaper);
+                    client
+                        .pool
+                        .put(endpoint.addr, connection, now, reaper, policy);
                 }
                 Ended::Outcome(Outcome::ClientGone)
             }
@@ -290,8 +295,8 @@ impl Walk<'_, '_> {
     }
 
     async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection, Ended> {
-        let router = self.router;
-        let config = router.clients.config();
+        let router = self.by.router;
+        let config = &self.by.settings.config.client;
         let shard = &router.shard;
         let connecting =
             Connecting::start(shard, endpoint.addr, config.no_delay).map_err(Ended::Failed)?;
@@ -326,28 +331,30 @@ impl Walk<'_, '_> {
 
     /// Moves the bodies and watches the clocks.
     async fn pump(&mut self, upstream: &mut Exchange) -> Stop {
-        let router = self.router;
-        let shard = &router.shard;
+        let (shard, settings) = (&self.by.router.shard, self.by.settings);
         let (body_timeout, attempt_timeout) = {
-            let client = router.clients.config();
+            let client = &settings.config.client;
             (
-                client.body_timeout.min(self.server.body_timeout),
+                client.body_timeout.min(self.by.server.body_timeout),
                 client.attempt_timeout,
             )
         };
-        let total = earliest(router.config.service.total_timeout, self.server.timeout);
+        let total = earliest(
+            settings.config.service.total_timeout,
+            self.by.server.timeout,
+        );
         let sent_all = self.head.body == BodyLength::Empty;
         self.response.clear();
         let mut pump = Pump {
             shard,
-            limits: &router.limits,
+            limits: &settings.limits,
             request: self.request,
             upstream,
             response: self.response,
             may_upgrade: self.head.upgrade().is_some(),
             is_connect: self.head.method == Method::Connect,
-            draining: &router.draining,
-            clear_context: self.server.clear_context,
+            draining: self.by.draining,
+            clear_context: self.by.server.clear_context,
             sent_all,
             in_body: false,
             sent: 0,

@@ -21,56 +21,45 @@ pub mod pool;
 pub mod pump;
 pub mod refusal;
 pub mod server;
+pub mod settings;
 pub mod tunnel;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::balance::rng::Rng;
-use crate::config::resolved;
 use crate::engine::driver::Fd;
 use crate::engine::{FuturePool, Key, Shard, Timer};
-use crate::http::h1::Limits;
 use crate::http::{RequestHead, ResponseHead};
 use crate::telemetry::{RouterSnapshot, RouterStats};
 
 use ask::{Told, Wishes};
 use bind::Binder;
 use client::Clients;
-use identify::Identifiers;
 use refusal::Refusal;
 use server::Loads;
+use settings::Settings;
 
 /// Heads kept for reuse.
 const HEADS_KEPT: usize = 256;
 /// Heads that a sweep leaves in place.
 const HEADS_TRIMMED: usize = 16;
 
-/// Gives a connection to another shard: (shard, server's index, descriptor). False when that
-/// shard's mailbox is full.
+/// Gives a connection to another shard: (shard, server's number, descriptor). False when that shard
+/// does not take it: its mailbox is full, or it does not know the server yet.
 pub type HandOver = Rc<dyn Fn(usize, usize, Fd) -> bool>;
 
 /// One router on one shard.
 pub struct Router {
     pub shard: Shard,
-    pub config: Arc<resolved::Router>,
-    pub servers: Vec<Rc<resolved::Server>>,
-    pub identifiers: Identifiers,
     pub binder: Binder,
     pub clients: Clients,
-    pub limits: Limits,
     pub stats: RouterStats,
     pub futures: FuturePool,
-    /// Set when the shard shuts down: no new requests, connections close after their answer.
-    pub draining: Cell<bool>,
     pub loads: Loads,
-    pub max_connections: usize,
     /// The task that idle connections wake.
     pub reaper: Cell<Key>,
-    /// The tasks of client connections.
-    pub connections: RefCell<HashSet<Key, foldhash::fast::FixedState>>,
+    settings: RefCell<Rc<Settings>>,
     hand_over: HandOver,
     rng: RefCell<Rng>,
     spare: RefCell<Vec<(Box<RequestHead>, Box<ResponseHead>)>>,
@@ -81,25 +70,17 @@ pub struct Surroundings {
     pub wishes: Wishes,
     pub hand_over: HandOver,
     pub loads: Loads,
-    pub max_connections: usize,
     /// All chance of the router comes from here, the order of its tables included.
     pub seed: u64,
 }
 
 impl Router {
-    /// Makes the router of a configuration on a shard and starts its reaper.
+    /// Makes a router on a shard and starts its reaper.
     #[must_use]
-    pub fn new(shard: &Shard, config: Arc<resolved::Router>, around: Surroundings) -> Rc<Router> {
-        let limits = Limits {
-            head_bytes: config.heads.head_bytes,
-            line_bytes: config.heads.line_bytes,
-            fields: config.heads.fields,
-            ..Limits::default()
-        };
+    pub fn new(shard: &Shard, settings: Settings, around: Surroundings) -> Rc<Router> {
+        let config = &settings.config;
         let router = Rc::new(Router {
             shard: shard.clone(),
-            servers: config.servers.iter().cloned().map(Rc::new).collect(),
-            identifiers: Identifiers::new(&config.identifiers),
             binder: Binder::new(
                 shard,
                 config.binding_cache,
@@ -107,18 +88,14 @@ impl Router {
                 around.seed,
             ),
             clients: Clients::new(shard, config.client.clone(), around.wishes, around.seed),
-            limits,
             stats: RouterStats::default(),
             futures: FuturePool::default(),
-            draining: Cell::new(false),
             loads: around.loads,
-            max_connections: around.max_connections,
             reaper: Cell::new(Key::NONE),
-            connections: RefCell::default(),
             hand_over: around.hand_over,
             rng: RefCell::new(Rng::new(around.seed)),
             spare: RefCell::default(),
-            config,
+            settings: RefCell::new(Rc::new(settings)),
         });
         let reaped = Rc::downgrade(&router);
         let shard_of_reaper = shard.clone();
@@ -138,6 +115,20 @@ impl Router {
         router
     }
 
+    /// What is in force now.
+    #[must_use]
+    pub fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    /// Puts other settings in force, for the requests that begin from now on.
+    pub fn reload(&self, settings: Settings) {
+        self.binder.limit(settings.config.binding_cache);
+        self.clients.reload(&settings.config.client);
+        let before = self.settings.replace(Rc::new(settings));
+        drop(before);
+    }
+
     /// Sixty-four random bits.
     pub fn random(&self) -> u64 {
         self.rng.borrow_mut().next_u64()
@@ -151,17 +142,11 @@ impl Router {
         }
     }
 
-    /// Begins an orderly end: idle connections close, busy ones after their answer.
-    pub fn drain(&self) {
-        self.draining.set(true);
-        for task in self.connections.borrow().iter() {
-            self.shard.wake(*task);
-        }
-    }
-
+    /// What it counted; its servers know how many connections are open.
     #[must_use]
-    pub fn snapshot(&self) -> RouterSnapshot {
+    pub fn snapshot(&self, connections: u64) -> RouterSnapshot {
         let mut snapshot = self.stats.snapshot();
+        snapshot.active_connections = connections;
         snapshot.idle_connections = self.clients.idle_connections() as u64;
         snapshot.bound_names = self.binder.len() as u64;
         snapshot
@@ -179,7 +164,7 @@ impl Router {
         self.stats.count_status(refusal.status);
         self.stats.count_refusal(refusal.reason);
         tracing::debug!(
-            router = self.config.label,
+            router = self.settings.borrow().config.label,
             status = refusal.status,
             reason = refusal.reason,
             fault = ?refusal.fault,

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::resolved;
 use crate::engine::{Key, NEVER, Shard, Timer};
 
 use super::h1::outbound::Connection;
@@ -22,29 +23,19 @@ struct Idle {
     since: u64,
 }
 
-/// The idle connections of one client (one bound name) on one shard.
+/// The idle connections of one client (one bound name) on one shard. Its limits come with each call:
+/// a reload may change them.
+#[derive(Default)]
 pub struct Pool {
     idle: RefCell<HashMap<SocketAddr, Vec<Idle>, foldhash::fast::FixedState>>,
     count: Cell<usize>,
-    max_per_endpoint: usize,
-    idle_ns: u64,
-    life_ns: u64,
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
 }
 
 impl Pool {
-    #[must_use]
-    pub fn new(max_per_endpoint: usize, idle: Duration, life: Option<Duration>) -> Pool {
-        Pool {
-            idle: RefCell::default(),
-            count: Cell::new(0),
-            max_per_endpoint,
-            idle_ns: u64::try_from(idle.as_nanos()).unwrap_or(NEVER),
-            life_ns: life.map_or(NEVER, |life| {
-                u64::try_from(life.as_nanos()).unwrap_or(NEVER)
-            }),
-        }
-    }
-
     /// Idle connections in all.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -57,12 +48,18 @@ impl Pool {
     }
 
     /// A connection to `addr` that nothing was heard on since its last response.
-    pub fn take(&self, addr: SocketAddr, now: u64) -> Option<Connection> {
+    pub fn take(
+        &self,
+        addr: SocketAddr,
+        now: u64,
+        config: &resolved::Client,
+    ) -> Option<Connection> {
+        let idle_ns = nanos(config.idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let stack = idle.get_mut(&addr)?;
         while let Some(Idle { connection, since }) = stack.pop() {
             self.count.set(self.count.get() - 1);
-            let fresh = now.saturating_sub(since) < self.idle_ns;
+            let fresh = now.saturating_sub(since) < idle_ns;
             if fresh && connection.is_quiet() {
                 return Some(connection);
             }
@@ -71,13 +68,21 @@ impl Pool {
     }
 
     /// Keeps a connection whose last response ended cleanly; `reaper` is told when it ends.
-    pub fn put(&self, addr: SocketAddr, connection: Connection, now: u64, reaper: Key) {
-        if now.saturating_sub(connection.made_at) >= self.life_ns || !connection.is_quiet() {
+    pub fn put(
+        &self,
+        addr: SocketAddr,
+        connection: Connection,
+        now: u64,
+        reaper: Key,
+        config: &resolved::Client,
+    ) {
+        let life_ns = config.life_time.map_or(NEVER, nanos);
+        if now.saturating_sub(connection.made_at) >= life_ns || !connection.is_quiet() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
         let stack = idle.entry(addr).or_default();
-        if stack.len() < self.max_per_endpoint {
+        if stack.len() < config.max_idle {
             connection.watch(reaper);
             self.count.set(self.count.get() + 1);
             stack.push(Idle {
@@ -88,7 +93,8 @@ impl Pool {
     }
 
     /// Drops what has ended or is too old, and everything to endpoints that `keep` refuses.
-    pub fn reap(&self, now: u64, keep: impl Fn(SocketAddr) -> bool) {
+    pub fn reap(&self, now: u64, config: &resolved::Client, keep: impl Fn(SocketAddr) -> bool) {
+        let idle_ns = nanos(config.idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let mut count = 0;
         idle.retain(|addr, stack| {
@@ -96,7 +102,7 @@ impl Pool {
                 return false;
             }
             stack.retain(|idle| {
-                now.saturating_sub(idle.since) < self.idle_ns && idle.connection.is_quiet()
+                now.saturating_sub(idle.since) < idle_ns && idle.connection.is_quiet()
             });
             stack.shrink_to(stack.len() * 2);
             count += stack.len();

@@ -4,7 +4,13 @@
 //! them by a hash, which is uneven when they are few and long-lived. So a shard that has noticeably
 //! more than the least loaded one hands a connection over right after accepting it, when nothing
 //! was read from it yet.
+//!
+//! A reload may give a server other settings, or another router: its connections stay, and their
+//! next requests go by what is in force then. Only a server that is gone from the configuration
+//! drains.
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,8 +19,10 @@ use std::task::Poll;
 
 use crossbeam_utils::CachePadded;
 
-use crate::config::resolved::Server;
+use crate::config::resolved;
 use crate::engine::driver::Fd;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{Key, Listener, Socket, Timer};
 
 use super::Router;
@@ -25,34 +33,45 @@ const SLACK: usize = 4;
 /// How long accepting rests when descriptors have run out.
 const REST_NS: u64 = 100_000_000;
 
-/// Client connections of every shard, for placing new ones and for the limit on all.
+/// Client connections of every shard, for placing new ones, and the limit on all.
 #[derive(Clone)]
-pub struct Loads(Arc<[CachePadded<AtomicUsize>]>);
+pub struct Loads {
+    shards: Arc<[CachePadded<AtomicUsize>]>,
+    limit: Arc<AtomicUsize>,
+}
 
 impl Loads {
     #[must_use]
-    pub fn new(shards: usize) -> Loads {
-        Loads((0..shards).map(|_| CachePadded::default()).collect())
+    pub fn new(shards: usize, limit: usize) -> Loads {
+        Loads {
+            shards: (0..shards).map(|_| CachePadded::default()).collect(),
+            limit: Arc::new(AtomicUsize::new(limit)),
+        }
+    }
+
+    /// Changes the limit; what is open stays.
+    pub fn limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn of(&self, shard: usize) -> usize {
-        self.0[shard].load(Ordering::Relaxed)
+        self.shards[shard].load(Ordering::Relaxed)
     }
 
-    fn total(&self) -> usize {
-        self.0.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    fn is_full(&self) -> bool {
+        self.all().into_iter().sum::<usize>() >= self.limit.load(Ordering::Relaxed)
     }
 
     /// Connections of each shard.
     #[must_use]
     pub fn all(&self) -> Vec<usize> {
-        (0..self.0.len()).map(|shard| self.of(shard)).collect()
+        (0..self.shards.len()).map(|shard| self.of(shard)).collect()
     }
 
     /// The shard that should take a connection that `shard` accepted.
     fn place(&self, shard: usize) -> usize {
         let mine = self.of(shard);
-        let (least, load) = (0..self.0.len())
+        let (least, load) = (0..self.shards.len())
             .map(|other| (other, self.of(other)))
             .min_by_key(|(_, load)| *load)
             .unwrap_or((shard, mine));
@@ -64,72 +83,125 @@ impl Loads {
     }
 }
 
+/// A listening address of this shard, and who serves there. See the module's head.
+pub struct Server {
+    /// The same on all shards.
+    pub number: usize,
+    at: RefCell<(Rc<Router>, Rc<resolved::Server>)>,
+    /// No new requests: connections close after their answer.
+    pub draining: Cell<bool>,
+    /// The tasks of its connections.
+    pub connections: RefCell<HashSet<Key, foldhash::fast::FixedState>>,
+}
+
+impl Server {
+    #[must_use]
+    pub fn new(number: usize, router: Rc<Router>, settings: Rc<resolved::Server>) -> Rc<Server> {
+        Rc::new(Server {
+            number,
+            at: RefCell::new((router, settings)),
+            draining: Cell::new(false),
+            connections: RefCell::default(),
+        })
+    }
+
+    /// Whose it is now, and its settings.
+    #[must_use]
+    pub fn now(&self) -> (Rc<Router>, Rc<resolved::Server>) {
+        self.at.borrow().clone()
+    }
+
+    #[must_use]
+    pub fn router(&self) -> Rc<Router> {
+        Rc::clone(&self.at.borrow().0)
+    }
+
+    /// Gives it other settings, or another router, from the next request of each connection on.
+    pub fn reload(&self, router: Rc<Router>, settings: Rc<resolved::Server>) {
+        let before = self.at.replace((router, settings));
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RouterLeaked) {
+            return std::mem::forget(before);
+        }
+        drop(before);
+    }
+
+    /// Begins an orderly end: idle connections close, busy ones after their answer.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        let router = self.router();
+        for task in self.connections.borrow().iter() {
+            router.shard.wake(*task);
+        }
+    }
+}
+
 /// Counts a connection for as long as it lives.
 struct Counted {
-    router: Rc<Router>,
+    server: Rc<Server>,
+    loads: Loads,
+    shard: usize,
     task: Key,
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        let router = &self.router;
-        router.loads.0[router.shard.id()].fetch_sub(1, Ordering::Relaxed);
-        let active = &router.stats.active_connections;
-        active.set(active.get() - 1);
-        router.connections.borrow_mut().remove(&self.task);
+        self.loads.shards[self.shard].fetch_sub(1, Ordering::Relaxed);
+        self.server.connections.borrow_mut().remove(&self.task);
     }
 }
 
 /// Starts serving a connection on this shard.
-pub fn adopt(router: &Rc<Router>, server: &Rc<Server>, fd: Fd) {
-    let socket = Socket::adopt(&router.shard, fd);
-    router.loads.0[router.shard.id()].fetch_add(1, Ordering::Relaxed);
-    let active = &router.stats.active_connections;
-    active.set(active.get() + 1);
-    let owner = Rc::clone(router);
-    let server = Rc::clone(server);
-    router.shard.spawn(async move {
-        let task = owner.shard.this_task();
-        owner.connections.borrow_mut().insert(task);
+pub fn adopt(server: &Rc<Server>, fd: Fd) {
+    let router = server.router();
+    let shard = &router.shard;
+    let socket = Socket::adopt(shard, fd);
+    let loads = router.loads.clone();
+    loads.shards[shard.id()].fetch_add(1, Ordering::Relaxed);
+    let (of_task, server) = (shard.clone(), Rc::clone(server));
+    shard.spawn(async move {
+        let task = of_task.this_task();
+        server.connections.borrow_mut().insert(task);
         let _counted = Counted {
-            router: Rc::clone(&owner),
+            server: Rc::clone(&server),
+            loads,
+            shard: of_task.id(),
             task,
         };
-        serve(owner, server, socket).await;
+        serve(&of_task, &server, socket).await;
     });
 }
 
 /// Accepts until it is cancelled.
-pub async fn accept(router: Rc<Router>, index: usize, listener: Listener) {
-    let server = Rc::clone(&router.servers[index]);
-    let shard = router.shard.clone();
+pub async fn accept(server: Rc<Server>, listener: Listener) {
+    let shard = server.router().shard.clone();
     let timer = Timer::new(&shard);
     loop {
-        let full = router.loads.total() >= router.max_connections;
-        if full {
+        if server.router().loads.is_full() {
             listener.pause();
             rest(&shard, &timer).await;
             listener.resume();
-            if router.loads.total() >= router.max_connections {
+            if server.router().loads.is_full() {
                 continue;
             }
         }
         match poll_fn(|_| listener.poll_accept()).await {
             Ok(fd) => {
+                let router = server.router();
                 router.stats.accepted.set(router.stats.accepted.get() + 1);
                 let target = router.loads.place(shard.id());
                 if target == shard.id() {
-                    adopt(&router, &server, fd);
+                    adopt(&server, fd);
                 } else {
-                    let handed = router.hand_over(target, index, fd);
+                    let handed = router.hand_over(target, server.number, fd);
                     if !handed {
-                        adopt(&router, &server, fd);
+                        adopt(&server, fd);
                     }
                 }
             }
             Err(error) => {
                 tracing::warn!(
-                    router = router.config.label,
+                    router = server.router().settings().config.label,
                     "cannot accept a connection: {error}; trying again in 100 ms"
                 );
                 rest(&shard, &timer).await;

@@ -9,7 +9,7 @@ use ringlink::engine::driver::Fd;
 use ringlink::engine::{Listener, Shard, Socket};
 
 use crate::chance::{Direction, Rng, belongs, body, mix};
-use crate::ledger::Ledger;
+use crate::ledger::{Arrival, Ledger};
 use crate::wire::{Conn, Event, Framing, Head, Step, chunk};
 
 const MILLI: u64 = 1_000_000;
@@ -285,6 +285,12 @@ impl Backend {
         true
     }
 
+    /// Notes that a response which only its connection's end delimits is ended early.
+    fn cut_softly(&self, request: &Request) {
+        let cut = |arrival: &mut Arrival| arrival.soft_cut = true;
+        self.ledger.arrival(request.id, request.index, cut);
+    }
+
     /// Waits for the peer to give up.
     async fn stall(&mut self) -> bool {
         let until = self.conn.shard.now() + 40 * SECOND;
@@ -343,8 +349,7 @@ impl Backend {
                 let cut = self.rng.between(1, bytes.len() as u64 - 1) as usize;
                 bytes.truncate(cut);
                 if frame == Frame::Close {
-                    self.ledger
-                        .arrival(id, request.index, |arrival| arrival.soft_cut = true);
+                    self.cut_softly(request);
                 }
             }
         }
@@ -357,6 +362,10 @@ impl Backend {
             };
             let (piece, after) = rest.split_at(most);
             if !self.conn.send(piece.to_vec(), 0, patience).await {
+                // The client takes too long, and what it got ends like a whole response.
+                if frame == Frame::Close {
+                    self.cut_softly(request);
+                }
                 return false;
             }
             rest = after;

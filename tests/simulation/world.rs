@@ -2,6 +2,7 @@
 //! a resolver, and whoever switches faults on and off.
 
 mod ending;
+mod reload;
 mod slow;
 
 use std::cell::{Cell, RefCell};
@@ -13,10 +14,10 @@ use ringlink::config;
 use ringlink::engine::driver::sim::{Faults, Role, SimNetwork};
 use ringlink::engine::driver::{Driver, Fd, ListenOptions};
 use ringlink::engine::mailbox::{Receiver, Sender, mailbox};
-use ringlink::engine::{BufPool, Key, Listener, Shard};
+use ringlink::engine::{BufPool, Listener, Shard};
 use ringlink::naming::Dtab;
 use ringlink::router::ask::{Told, Wish};
-use ringlink::router::server::{Loads, accept, adopt};
+use ringlink::router::server::Loads;
 use ringlink::router::{Router, Surroundings};
 
 use crate::backend::{self, Manners};
@@ -33,7 +34,8 @@ const ROUNDS: u32 = 200_000;
 
 enum Mail {
     Accepted(usize, Fd),
-    Told(Told),
+    Told(usize, Told),
+    Reload(Box<reload::Change>),
     Drain,
 }
 
@@ -53,6 +55,8 @@ pub struct Plan {
     max_connections: usize,
     /// The resolver fails, is slow, and changes its mind.
     flapping: bool,
+    /// The configuration changes again and again.
+    reloads: bool,
     /// Large bodies and slow readers.
     large: bool,
     fault_time: u64,
@@ -103,12 +107,14 @@ impl Plan {
             max_connections: if !calm && rng.percent(20) { 3 } else { 1000 },
             flapping: !calm && rng.percent(40),
             large: rng.percent(15),
+            reloads: rng.percent(30),
             fault_time,
             ending,
         }
     }
 
-    fn yaml(&self) -> String {
+    /// The configuration; `variant` 0 is the first.
+    fn yaml(&self, variant: u64) -> String {
         let identifier = match self.identifier {
             0 => "{kind: io.l5d.header.token}",
             1 => "{kind: io.l5d.header.token, header: x-svc}",
@@ -139,20 +145,33 @@ impl Plan {
     connectTimeoutMs: {connect}
     bodyTimeoutMs: {short}
     requestAttemptTimeoutMs: {short}
-    hostConnectionPool: {{idleTimeMs: 3000, maxIdle: {max_idle}}}
+    hostConnectionPool: {{idleTimeMs: {pool_idle}, maxIdle: {max_idle}}}
   service: {{totalTimeoutMs: {total}}}
   dtab: |
     /svc => /$/inet ;
-    /svc/a => /$/inet/a.sim/80 ;
+    /svc/a => /$/inet/{a}/80 ;
     /svc/b => /$/inet/b.sim/80 ;
-    /svc/u => 0.3 * /svc/a & 0.7 * /svc/b ;
+    /svc/u => {u} ;
     /svc/lit => /$/inet/10.9.0.1/80 ;
     /svc/none => ! ;
 ",
+            pool_idle = if variant % 3 == 2 { 1000 } else { 3000 },
+            a = if variant % 4 == 3 { "c.sim" } else { "a.sim" },
+            u = match variant % 3 {
+                0 => "0.3 * /svc/a & 0.7 * /svc/b",
+                1 => "/svc/b",
+                _ => "/nothing | /svc/a",
+            },
             binding = if self.calm { 10_000 } else { 800 },
-            paths = if self.seed.is_multiple_of(7) { 2 } else { 100 },
+            paths = match self.seed.is_multiple_of(7) {
+                true => 2 + variant % 2,
+                false => 100,
+            },
             connect = if self.calm { 10_000 } else { 400 },
-            max_idle = if self.seed.is_multiple_of(5) { 1 } else { 16 },
+            max_idle = match self.seed.is_multiple_of(5) {
+                true => 1 + variant % 3,
+                false => 16,
+            },
             total = short * 2,
         )
     }
@@ -161,9 +180,33 @@ impl Plan {
 struct ProxyShard {
     shard: Shard,
     pool: Rc<BufPool>,
-    router: Rc<Router>,
+    now: Rc<RefCell<reload::Now>>,
     mail: Sender<Mail>,
     driver: usize,
+}
+
+impl ProxyShard {
+    fn router(&self) -> Rc<Router> {
+        Rc::clone(&self.now.borrow().router)
+    }
+
+    /// Routers that were replaced and still live.
+    fn held(&self) -> usize {
+        let now = self.now.borrow();
+        now.left
+            .values()
+            .filter(|router| router.strong_count() > 0)
+            .count()
+    }
+
+    /// Whether it has client connections.
+    fn is_busy(&self) -> bool {
+        self.now
+            .borrow()
+            .servers
+            .iter()
+            .any(|server| !server.connections.borrow().is_empty())
+    }
 }
 
 pub struct World {
@@ -175,8 +218,12 @@ pub struct World {
     peer_driver: usize,
     rng: Rng,
     /// What shards wish to know and were not told yet.
-    wishes: Rc<RefCell<Vec<(usize, Wish)>>>,
+    wishes: Rc<RefCell<Vec<(usize, usize, Wish)>>>,
     dtab: Dtab,
+    around: Rc<reload::Around>,
+    /// Routers and servers made so far, on each shard.
+    numbers: usize,
+    reloaded: [u64; 3],
     registry: Rc<RefCell<slow::Registry>>,
     /// Clients that are not done.
     busy: Rc<Cell<usize>>,
@@ -186,20 +233,23 @@ pub struct World {
 }
 
 /// What must not stay untried over many seeds.
-pub const REACHED: [&str; 6] = [
+pub const REACHED: [&str; 9] = [
     "reuses",
     "retries",
     "hand-overs",
     "truncated responses",
     "clients gone",
     "receives without buffer",
+    "reloads",
+    "routers replaced",
+    "servers gone and back",
 ];
 
 /// What a run came to.
 pub struct Report {
     pub hash: u64,
     pub tally: [u64; 4],
-    pub reached: [u64; 6],
+    pub reached: [u64; 9],
     pub violations: Vec<String>,
 }
 
@@ -235,7 +285,18 @@ impl World {
         });
         let mut rng = Rng::new(plan.seed ^ 0xABCD);
         rng.large = plan.large;
+        let shards = plan.shards;
+        let around = Rc::new(reload::Around {
+            wishes: Rc::default(),
+            mails: Rc::default(),
+            loads: Loads::new(shards, plan.max_connections),
+            seed: plan.seed,
+        });
         let mut world = World {
+            wishes: Rc::clone(&around.wishes),
+            around,
+            numbers: 1,
+            reloaded: [0; 3],
             rng,
             plan,
             net,
@@ -243,7 +304,6 @@ impl World {
             proxies: Vec::new(),
             peer,
             peer_driver,
-            wishes: Rc::default(),
             dtab: Dtab::empty(),
             registry: Rc::default(),
             busy: Rc::default(),
@@ -275,10 +335,9 @@ impl World {
     }
 
     fn start_proxies(&mut self) {
-        let config = config::load(&self.plan.yaml()).expect("a valid configuration");
-        self.dtab = config.routers[0].dtab.clone();
-        let loads = Loads::new(self.plan.shards);
-        let mails: Rc<RefCell<Vec<Sender<Mail>>>> = Rc::default();
+        let config = config::load(&self.plan.yaml(0)).expect("a valid configuration");
+        let config = Arc::new(config.routers[0].clone());
+        self.dtab = config.dtab.clone();
         for id in 0..self.plan.shards {
             let driver = self.net.driver(Role::Proxy);
             let driver_id = driver.id();
@@ -286,37 +345,19 @@ impl World {
             let pool = BufPool::new(count, size).expect("address space");
             let shard = Shard::new(id, Driver::Sim(Box::new(driver)), Rc::clone(&pool));
             let (mail, inbox) = mailbox(&shard, 64);
-            mails.borrow_mut().push(mail.clone());
-            let wishes = Rc::clone(&self.wishes);
-            let siblings = Rc::clone(&mails);
-            let around = Surroundings {
-                wishes: Rc::new(move |wish| wishes.borrow_mut().push((id, wish))),
-                hand_over: Rc::new(move |shard, server, fd| {
-                    let mail = siblings.borrow()[shard].clone();
-                    mail.send(Mail::Accepted(server, fd)).is_ok()
-                }),
-                loads: loads.clone(),
-                max_connections: self.plan.max_connections,
-                seed: self.plan.seed ^ id as u64,
-            };
-            let router = Router::new(&shard, Arc::new(config.routers[0].clone()), around);
-            let options = ListenOptions {
-                backlog: 64,
-                reuse_port: true,
-                no_delay: true,
-            };
-            let listener = Listener::bind(&shard, proxy_addr(), options).expect("a free address");
-            let accepting = shard.spawn(accept(Rc::clone(&router), 0, listener));
-            shard.spawn(read_mail(
+            self.around.mails.borrow_mut().push(mail.clone());
+            let now = reload::Now::first(&shard, &self.around, &config);
+            let now = Rc::new(RefCell::new(now));
+            shard.spawn(reload::read_mail(
                 shard.clone(),
-                Rc::clone(&router),
-                accepting,
+                Rc::clone(&now),
+                Rc::clone(&self.around),
                 inbox,
             ));
             self.proxies.push(ProxyShard {
                 shard,
                 pool,
-                router,
+                now,
                 mail,
                 driver: driver_id,
             });
@@ -485,20 +526,6 @@ impl World {
             tally: self.ledger.tally(),
             reached: self.reached(),
             violations: self.ledger.violations(),
-        }
-    }
-}
-
-/// A shard's reader of mail, as control has one.
-async fn read_mail(shard: Shard, router: Rc<Router>, accepting: Key, inbox: Receiver<Mail>) {
-    loop {
-        match inbox.recv().await {
-            Mail::Accepted(server, fd) => adopt(&router, &router.servers[server], fd),
-            Mail::Told(told) => router.update(&told),
-            Mail::Drain => {
-                shard.cancel(accepting);
-                router.drain();
-            }
         }
     }
 }

@@ -16,14 +16,16 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Type};
 
 use self::socket::{Context, Input, Output, Socket};
-use super::{BufPool, Completion, DriverCounters, Fd, Key, ListenOptions, TxJob, Wait, WakeHandle};
+use super::{
+    BufPool, Completion, DriverCounters, Fd, Key, ListenOptions, TxJob, Wait, WakeHandle, kernel,
+};
 
 /// Completions in one turn, but for a few that end the batch.
 const BATCH: usize = 256;
@@ -106,20 +108,15 @@ impl Epoll {
         addr: SocketAddr,
         options: ListenOptions,
     ) -> io::Result<(Fd, SocketAddr)> {
-        let socket = stream_socket(&addr)?;
-        socket.set_reuse_address(true)?;
-        if options.reuse_port {
-            socket.set_reuse_port(true)?;
-        }
-        // Accepted sockets inherit it.
-        socket.set_tcp_nodelay(options.no_delay)?;
-        socket.bind(&addr.into())?;
-        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
-        let local = socket
-            .local_addr()?
-            .as_socket()
-            .ok_or(io::ErrorKind::Unsupported)?;
-        Ok((self.own(socket), local))
+        let (socket, addr) = kernel::listen(addr, options)?;
+        socket.set_nonblocking(true)?;
+        Ok((self.own(socket), addr))
+    }
+
+    /// Takes over a listening socket.
+    pub fn adopt_listener(&mut self, socket: TcpListener) -> io::Result<Fd> {
+        socket.set_nonblocking(true)?;
+        Ok(self.own(socket2::Socket::from(socket)))
     }
 
     /// # Errors
@@ -168,7 +165,7 @@ impl Epoll {
     }
 
     pub fn reset_on_close(&mut self, fd: Fd) {
-        super::kernel::reset_on_close(fd);
+        kernel::reset_on_close(fd);
     }
 
     pub fn close(&mut self, fd: Fd) {

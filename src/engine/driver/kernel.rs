@@ -30,29 +30,27 @@ pub fn event_fd() -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Makes, binds and listens.
-pub fn listen(
-    addr: SocketAddr,
-    options: ListenOptions,
-    nonblocking: bool,
-) -> io::Result<(Fd, SocketAddr)> {
+/// Makes a socket that listens, and tells its address.
+pub fn listen(addr: SocketAddr, options: ListenOptions) -> io::Result<(Socket, SocketAddr)> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if options.reuse_port {
         socket.set_reuse_port(true)?;
     }
-    if options.no_delay {
-        // Accepted sockets inherit it.
-        socket.set_tcp_nodelay(true)?;
-    }
-    socket.set_nonblocking(nonblocking)?;
     socket.bind(&addr.into())?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    configure_listener(&SockRef::from(&socket), options)?;
     let bound = socket
         .local_addr()?
         .as_socket()
         .ok_or_else(|| io::Error::other("a listener without an internet address"))?;
-    Ok((Fd(socket.into_raw_fd()), bound))
+    Ok((socket, bound))
+}
+
+/// Gives a listening socket other options; its port stays.
+pub fn configure_listener(socket: &SockRef<'_>, options: ListenOptions) -> io::Result<()> {
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(options.no_delay)?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))
 }
 
 /// Makes a socket for a connection to `remote`.

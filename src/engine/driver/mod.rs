@@ -24,7 +24,7 @@ pub mod sim;
 pub mod uring;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use super::buf::BufPool;
@@ -56,7 +56,7 @@ pub enum Wait {
 }
 
 /// Options of a listening socket.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ListenOptions {
     pub backlog: u32,
     /// Several shards listen on one address, the kernel spreads connections over them.
@@ -149,6 +149,18 @@ impl Driver {
         options: ListenOptions,
     ) -> io::Result<(Fd, SocketAddr)> {
         each!(self, d => d.listen(addr, options))
+    }
+
+    /// Takes over a listening socket that was made elsewhere.
+    ///
+    /// # Errors
+    /// What the kernel says; the simulation knows no such sockets.
+    pub fn adopt_listener(&mut self, socket: TcpListener) -> io::Result<Fd> {
+        match self {
+            Driver::Uring(uring) => uring.adopt_listener(socket),
+            Driver::Epoll(epoll) => epoll.adopt_listener(socket),
+            Driver::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Makes a stream socket that can be connected to `remote`.

@@ -18,8 +18,8 @@
 
 use std::io;
 use std::mem::ManuallyDrop;
-use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -157,7 +157,15 @@ impl Uring {
         addr: SocketAddr,
         options: ListenOptions,
     ) -> io::Result<(Fd, SocketAddr)> {
-        kernel::listen(addr, options, false)
+        let (socket, addr) = kernel::listen(addr, options)?;
+        Ok((Fd(socket.into_raw_fd()), addr))
+    }
+
+    /// Takes over a listening socket.
+    pub fn adopt_listener(&mut self, socket: TcpListener) -> io::Result<Fd> {
+        // The ring would report `EAGAIN` for one that does not wait.
+        socket.set_nonblocking(false)?;
+        Ok(Fd(socket.into_raw_fd()))
     }
 
     pub fn socket(&mut self, remote: &SocketAddr, no_delay: bool) -> io::Result<Fd> {

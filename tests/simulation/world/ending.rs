@@ -17,12 +17,19 @@ impl World {
                 ));
             }
         }
+        if self.plan.reloads {
+            for _ in 0..self.rng.between(1, 30) {
+                acts.push((start + self.rng.between(1, self.plan.fault_time), 5));
+            }
+        }
         if let Ending::Drain(after) | Ending::Stop(after) = self.plan.ending {
             acts.push((start + after, 10));
         }
         acts.sort_unstable();
+        let mut ended = false;
         for (time, act) in acts {
             self.run(time, |_| false);
+            ended |= act == 10;
             let victim = backend_addr(self.rng.index(self.plan.backends));
             self.ledger.tell(|| format!("act {act} on {victim}"));
             match act {
@@ -31,6 +38,8 @@ impl World {
                 2 => self.net.refuse(victim, true),
                 3 => self.net.reset_peer(victim),
                 4 => self.net.reset_peer(proxy_addr()),
+                5 if ended => {}
+                5 => self.reload(),
                 _ => match self.plan.ending {
                     Ending::Stop(_) => self.stop(),
                     _ => self.drain(),
@@ -104,10 +113,12 @@ impl World {
     }
 
     /// How often the rarer ways through the router were taken, in the order of `REACHED`.
-    pub(super) fn reached(&self) -> [u64; 6] {
-        let mut sums = [0; 6];
+    pub(super) fn reached(&self) -> [u64; 9] {
+        let mut sums = [0; 9];
+        sums[6..].copy_from_slice(&self.reloaded);
         for proxy in &self.proxies {
-            let stats = &proxy.router.stats;
+            let router = proxy.router();
+            let stats = &router.stats;
             let counts = [
                 stats.reuses.get(),
                 stats.retries.get(),
@@ -124,7 +135,7 @@ impl World {
     }
 
     pub(super) fn requests(&self) -> Vec<u64> {
-        let routers = self.proxies.iter().map(|proxy| &proxy.router);
+        let routers = self.proxies.iter().map(ProxyShard::router);
         routers.map(|router| router.stats.requests.get()).collect()
     }
 
@@ -136,8 +147,7 @@ impl World {
         }
         let until = self.net.now() + 60 * SECOND;
         let drained = self.run(until, |world| {
-            let mut routers = world.proxies.iter().map(|proxy| &proxy.router);
-            routers.all(|router| router.connections.borrow().is_empty())
+            !world.proxies.iter().any(ProxyShard::is_busy)
         });
         if !drained {
             self.ledger.violation("the proxy does not drain".to_owned());
@@ -147,9 +157,10 @@ impl World {
         self.run(rest, |_| false);
         for proxy in self.proxies.iter().filter(|_| stopped) {
             // The reaper was stopped with everything else.
-            proxy.router.clients.reap();
+            proxy.router().clients.reap();
         }
         self.run(rest + SECOND, |_| false);
+        self.answer_wishes();
         for index in 0..self.proxies.len() {
             self.left_over(index);
         }
@@ -170,7 +181,8 @@ impl World {
 
     pub(super) fn left_over(&self, index: usize) {
         let proxy = &self.proxies[index];
-        let stats = &proxy.router.stats;
+        let router = proxy.router();
+        let stats = &router.stats;
         let counters = proxy.shard.counters();
         let zeroes = [
             (
@@ -180,14 +192,13 @@ impl World {
             ("operations are in flight", proxy.shard.ops_in_flight()),
             ("sockets are open", proxy.shard.sockets()),
             ("requests are active", stats.active_requests.get() as usize),
+            ("connections are active", usize::from(proxy.is_busy())),
+            ("replaced routers are held", proxy.held()),
             (
-                "connections are active",
-                stats.active_connections.get() as usize,
+                "names of replaced routers are asked for",
+                self.asked_in_vain(index),
             ),
-            (
-                "connections are idle",
-                proxy.router.clients.idle_connections(),
-            ),
+            ("connections are idle", router.clients.idle_connections()),
             ("tasks panicked", counters.panics as usize),
         ];
         for (what, count) in zeroes {

@@ -15,6 +15,8 @@ use super::*;
 /// What is registered, and every endpoint that ever was.
 #[derive(Default)]
 pub(super) struct Registry {
+    /// What was asked for, of each shard and router, the last at most.
+    asked: Vec<(usize, usize, Arc<Asked>)>,
     current: HashMap<Target, Arc<ReplicaSet>>,
     pub all: Vec<Arc<Endpoint>>,
 }
@@ -23,6 +25,7 @@ pub(super) struct Registry {
 struct Answering {
     shard: Shard,
     mail: Sender<Mail>,
+    router: usize,
     registry: Rc<RefCell<Registry>>,
     settled: Rc<Cell<bool>>,
     backends: usize,
@@ -35,25 +38,58 @@ impl World {
     /// Answers what the shards want to know, each from a task of its own.
     pub(super) fn answer_wishes(&mut self) {
         let wishes = std::mem::take(&mut *self.wishes.borrow_mut());
-        for (shard, wish) in wishes {
-            let answering = Answering {
-                shard: self.peer.clone(),
-                mail: self.proxies[shard].mail.clone(),
-                registry: Rc::clone(&self.registry),
-                settled: Rc::clone(&self.settled),
-                backends: self.plan.backends,
-                flapping: self.plan.flapping,
-                calm: self.plan.calm,
-                rng: Rng::new(self.rng.next()),
-            };
+        for (shard, router, wish) in wishes {
             match wish {
                 Wish::Bind(asked) => {
-                    let dtab = self.dtab.clone();
+                    let mut registry = self.registry.borrow_mut();
+                    registry.asked.push((shard, router, Arc::clone(&asked)));
+                    drop(registry);
+                    let (dtab, answering) = (self.dtab.clone(), self.answering(shard, router));
                     self.peer.spawn(answering.bind(dtab, asked));
                 }
-                Wish::Watch(target) => drop(self.peer.spawn(answering.watch(target))),
-                Wish::Unbind(_) | Wish::Unwatch(_) => {}
+                Wish::Watch(target) => {
+                    let answering = self.answering(shard, router);
+                    self.peer.spawn(answering.watch(target));
+                }
+                Wish::Unbind(asked) => {
+                    let gone = (shard, router, asked);
+                    self.registry.borrow_mut().asked.retain(|one| *one != gone);
+                }
+                Wish::Unwatch(_) => {}
             }
+        }
+    }
+
+    fn answering(&mut self, shard: usize, router: usize) -> Answering {
+        Answering {
+            shard: self.peer.clone(),
+            mail: self.proxies[shard].mail.clone(),
+            router,
+            registry: Rc::clone(&self.registry),
+            settled: Rc::clone(&self.settled),
+            backends: self.plan.backends,
+            flapping: self.plan.flapping,
+            calm: self.plan.calm,
+            rng: Rng::new(self.rng.next()),
+        }
+    }
+
+    /// How many names routers of a shard wish to know about that are gone.
+    pub(super) fn asked_in_vain(&self, shard: usize) -> usize {
+        let now = self.proxies[shard].now.borrow();
+        let registry = self.registry.borrow();
+        let gone = |(of, router, _): &&(usize, usize, Arc<Asked>)| {
+            *of == shard && now.left.contains_key(router)
+        };
+        registry.asked.iter().filter(gone).count()
+    }
+
+    /// Binds everything that is asked for by the dtab of now.
+    pub(super) fn bind_again(&mut self) {
+        let asked = self.registry.borrow().asked.clone();
+        for (shard, router, asked) in asked {
+            let (dtab, answering) = (self.dtab.clone(), self.answering(shard, router));
+            self.peer.spawn(answering.bind(dtab, asked));
         }
     }
 }
@@ -73,7 +109,7 @@ impl Answering {
     }
 
     async fn tell(&self, told: Told) {
-        let mut mail = Mail::Told(told);
+        let mut mail = Mail::Told(self.router, told);
         while let Err(back) = self.mail.send(mail) {
             mail = back;
             self.shard.sleep_until(self.shard.now() + MILLI).await;
@@ -89,10 +125,10 @@ impl Answering {
                 2 => bound(&dtab, &"/svc/u".parse().expect("a name")),
                 _ => bound(&dtab, &asked.name),
             };
-            drop(
-                self.mail
-                    .send(Mail::Told(Told::Bound(Arc::clone(&asked), binding))),
-            );
+            drop(self.mail.send(Mail::Told(
+                self.router,
+                Told::Bound(Arc::clone(&asked), binding),
+            )));
             self.pause(800).await;
         }
         let binding = bound(&dtab, &asked.name);
@@ -108,10 +144,10 @@ impl Answering {
                 2 if self.rng.percent(30) => Replicas::Gone("no longer".to_owned()),
                 _ => self.find(&target, self.calm),
             };
-            drop(
-                self.mail
-                    .send(Mail::Told(Told::Replicas(target.clone(), replicas))),
-            );
+            drop(self.mail.send(Mail::Told(
+                self.router,
+                Told::Replicas(target.clone(), replicas),
+            )));
             self.pause(800).await;
         }
         let replicas = self.find(&target, true);
