@@ -169,6 +169,7 @@ async fn bind_by(running: &Running, generation: &Generation) -> Result<(), Reloa
     let reload = Reload {
         namers: generation.config.namers.clone(),
         routers: generation.tables(),
+        shards: running.shard_count(),
     };
     let sent = running
         .inner

@@ -71,6 +71,7 @@ pub async fn serve(
     let mut names = Names {
         tables,
         names: HashMap::new(),
+        leaving: HashMap::new(),
         asks: HashMap::new(),
         targets: HashMap::new(),
         changes,
@@ -137,6 +138,9 @@ impl Drop for Follower {
 struct Names<T> {
     tables: Tables,
     names: HashMap<Key, Name>,
+    /// Routers that are gone from the configuration and not yet from so many shards. Their tables
+    /// stay, for the requests that they still have.
+    leaving: HashMap<usize, usize>,
     asks: HashMap<Asking, Ask>,
     targets: HashMap<Target, Followed>,
     changes: mpsc::Sender<Change>,
@@ -156,22 +160,32 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         }
     }
 
-    /// Goes by other tables from now on: names whose table or namers are others are bound again. A
-    /// router that is gone keeps its table for the requests that it still has.
+    /// A router is gone from one more shard.
+    fn leave(&mut self, router: usize) {
+        if let Some(shards) = self.leaving.get_mut(&router) {
+            *shards -= 1;
+            if *shards == 0 {
+                self.leaving.remove(&router);
+                self.tables.routers.remove(&router);
+            }
+        }
+    }
+
+    /// Goes by other tables from now on: names whose table or namers are others are bound again.
     fn reload(&mut self, reload: Reload) {
         let namers = self.tables.namers.succeeded_by(&reload.namers);
         let same_namers = namers.are(&self.tables.namers);
         self.tables.namers = namers;
-        let of_names: HashSet<usize> = self.names.keys().map(|(router, _)| *router).collect();
         let before = std::mem::replace(&mut self.tables.routers, reload.routers);
         let mut touched = HashSet::new();
         for (router, table) in before {
             match self.tables.routers.get(&router) {
                 Some(now) if *now == table && same_namers => {}
-                None if of_names.contains(&router) => {
+                None => {
                     self.tables.routers.insert(router, table);
+                    self.leaving.entry(router).or_insert(reload.shards);
                 }
-                _ => drop(touched.insert(router)),
+                Some(_) => drop(touched.insert(router)),
             }
         }
         let keys = self
@@ -221,6 +235,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             Wish::Unbind(asked) => self.remove_name(shard, &(router, asked)),
             Wish::Watch(target) => self.add_target(shard, router, target),
             Wish::Unwatch(target) => self.remove_target(shard, router, &target),
+            Wish::Leave => self.leave(router),
         }
     }
 

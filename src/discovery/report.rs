@@ -25,6 +25,8 @@ pub struct Reload {
     pub namers: Vec<resolved::Namer>,
     /// By the router's number.
     pub routers: BTreeMap<usize, Table>,
+    /// Shards, on each of which a router that is gone lives until its last request has ended.
+    pub shards: usize,
 }
 
 /// The state of discovery.

@@ -117,8 +117,26 @@ impl Slow {
         }
     }
 
+    async fn reload(&self, tables: &[(usize, &str)]) {
+        let (done, reloaded) = tokio::sync::oneshot::channel();
+        let routers = tables.iter().map(|(router, dtab)| (*router, table(dtab)));
+        let reload = Reload {
+            namers: Vec::new(),
+            routers: routers.collect(),
+            shards: 2,
+        };
+        self.queries
+            .send(Query::Reload(reload, done))
+            .await
+            .unwrap();
+        reloaded.await.unwrap();
+    }
+
     fn say(&self, shard: usize, wish: Wish) {
-        let router = 0;
+        self.say_of(0, shard, wish);
+    }
+
+    fn say_of(&self, router: usize, shard: usize, wish: Wish) {
         let said = Said {
             shard,
             router,
@@ -221,6 +239,41 @@ async fn a_name_waits_for_its_namer_and_follows_it() {
     assert_eq!(slow.next().await, "1: /svc/a /$/inet/10.0.0.9/9");
     slow.registry.exists("/a");
     assert_eq!(slow.next().await, "0: /svc/a /#/mem/a");
+}
+
+#[tokio::test]
+async fn other_tables_bind_what_is_bound_anew() {
+    let mut slow = Slow::new("/svc => /$/inet/10.0.0.1");
+    slow.bind(0, "/svc/80");
+    slow.bind(1, "/svc/80");
+    assert_eq!(slow.next().await, "0: /svc/80 /$/inet/10.0.0.1/80");
+    assert_eq!(slow.next().await, "1: /svc/80 /$/inet/10.0.0.1/80");
+    // The same again is no news.
+    slow.reload(&[(0, "/svc => /$/inet/10.0.0.1")]).await;
+    slow.quiet().await;
+    slow.reload(&[(0, "/svc => /$/inet/10.0.0.2")]).await;
+    assert_eq!(slow.next().await, "0: /svc/80 /$/inet/10.0.0.2/80");
+    assert_eq!(slow.next().await, "1: /svc/80 /$/inet/10.0.0.2/80");
+    // What fails by the tables in force replaces what was good by others.
+    slow.reload(&[(0, "/svc => /#/absent")]).await;
+    let failed = slow.next().await;
+    assert!(failed.starts_with("0: /svc/80 failed: "), "{failed}");
+}
+
+#[tokio::test]
+async fn a_router_that_is_gone_keeps_its_table_until_no_shard_has_it() {
+    let mut slow = Slow::new("/svc => /$/inet/10.0.0.1");
+    slow.reload(&[(1, "/svc => /$/inet/10.0.0.2")]).await;
+    slow.say_of(1, 0, Wish::Bind(asked("/svc/80", "")));
+    assert_eq!(slow.next().await, "0: /svc/80 /$/inet/10.0.0.2/80");
+    slow.bind(0, "/svc/80");
+    assert_eq!(slow.next().await, "0: /svc/80 /$/inet/10.0.0.1/80");
+    slow.say(0, Wish::Leave);
+    slow.bind(1, "/svc/80");
+    assert_eq!(slow.next().await, "1: /svc/80 /$/inet/10.0.0.1/80");
+    slow.say(1, Wish::Leave);
+    slow.bind(1, "/svc/81");
+    assert_eq!(slow.next().await, "1: /svc/81 ~");
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ pub enum Wish {
     Watch(Target),
     /// No longer.
     Unwatch(Target),
+    /// This router is gone from this shard and will ask for nothing any more.
+    Leave,
 }
 
 /// Where wishes go. Must not block, and must keep their order.

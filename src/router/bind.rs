@@ -283,6 +283,7 @@ impl Drop for Binder {
         for route in self.routes.get_mut().values() {
             (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
         }
+        (self.wishes)(Wish::Leave);
     }
 }
 

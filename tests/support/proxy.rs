@@ -217,6 +217,35 @@ impl Proxy {
         Client::connect(self.addr)
     }
 
+    /// Puts another configuration in the place of its file, at once.
+    pub fn rewrite(&self, yaml: &str) {
+        let fresh = temp_file("fresh.yaml", yaml);
+        std::fs::rename(fresh, &self.config).expect("renamed");
+    }
+
+    /// Puts another configuration in force, or tries to: status and text of the answer.
+    pub fn reload(&self, yaml: &str) -> (u16, String) {
+        self.rewrite(yaml);
+        let request = "POST /admin/reload HTTP/1.1\r\nHost: admin\r\n\r\n";
+        let answer = self.admin().ask(request);
+        (answer.status, answer.text())
+    }
+
+    /// The value of a metric, by its name and labels as they are written.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.admin().get("/metrics").text();
+        let line = text.lines().find(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(' '))
+        });
+        let line = line.unwrap_or_else(|| panic!("no {name} in\n{text}"));
+        line.rsplit(' ')
+            .next()
+            .expect("a value")
+            .parse()
+            .expect("a number")
+    }
+
     /// What the proxy printed so far.
     pub fn said(&self) -> String {
         self.output.lock().expect("no panic").clone()

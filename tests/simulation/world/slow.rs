@@ -55,7 +55,7 @@ impl World {
                     let gone = (shard, router, asked);
                     self.registry.borrow_mut().asked.retain(|one| *one != gone);
                 }
-                Wish::Unwatch(_) => {}
+                Wish::Unwatch(_) | Wish::Leave => {}
             }
         }
     }
