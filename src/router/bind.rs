@@ -28,6 +28,7 @@ use crate::engine::{Key, Shard};
 use crate::naming::{Bound, NameTree, Path};
 
 use super::ask::{Asked, Binding, Target, Wish, Wishes};
+use super::asking::Asking;
 use super::client::{Client, Clients};
 use super::context;
 use super::refusal::Refusal;
@@ -115,7 +116,7 @@ pub struct CacheCounts {
 pub struct Binder {
     shard: Shard,
     limits: Cell<BindingCache>,
-    wishes: Wishes,
+    asking: Rc<Asking>,
     routes: RefCell<IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
     rng: RefCell<Rng>,
     /// Where the key of a name with a dtab is put together.
@@ -130,7 +131,7 @@ impl Binder {
         Binder {
             shard: shard.clone(),
             limits: Cell::new(limits),
-            wishes,
+            asking: Asking::new(wishes),
             routes: RefCell::new(IndexMap::with_hasher(
                 foldhash::fast::FixedState::with_seed(seed),
             )),
@@ -193,7 +194,7 @@ impl Binder {
         self.routes
             .borrow_mut()
             .insert(key.into(), Rc::clone(&route));
-        (self.wishes)(Wish::Bind(Arc::clone(&route.asked)));
+        self.say(Wish::Bind(Arc::clone(&route.asked)));
         route
     }
 
@@ -213,8 +214,12 @@ impl Binder {
                 return;
             };
             self.count(|counts| counts.evictions += 1);
-            (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
+            self.say(Wish::Unbind(Arc::clone(&route.asked)));
         }
+    }
+
+    fn say(&self, wish: Wish) {
+        self.asking.say(&self.shard, wish);
     }
 
     /// Forgets routes that were idle for too long, but the last. Once per that time: an idle route
@@ -234,7 +239,7 @@ impl Binder {
             if !keep {
                 left -= 1;
                 self.count(|counts| counts.expirations += 1);
-                (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
+                self.say(Wish::Unbind(Arc::clone(&route.asked)));
             }
             keep
         });
@@ -280,10 +285,11 @@ impl Drop for Binder {
         if planted(Bug::WishesKept) {
             return;
         }
-        for route in self.routes.get_mut().values() {
-            (self.wishes)(Wish::Unbind(Arc::clone(&route.asked)));
+        for route in self.routes.borrow().values() {
+            self.say(Wish::Unbind(Arc::clone(&route.asked)));
         }
-        (self.wishes)(Wish::Leave);
+        self.say(Wish::Leave);
+        self.asking.say_held();
     }
 }
 

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
+mod asking;
 pub mod bind;
 pub mod client;
 pub mod connection;
