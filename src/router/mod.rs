@@ -10,7 +10,6 @@
 #![forbid(unsafe_code)]
 
 pub mod ask;
-mod asking;
 pub mod bind;
 pub mod client;
 pub mod connection;
