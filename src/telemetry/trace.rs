@@ -100,13 +100,27 @@ impl Trace {
 
     /// Writes linkerd's form.
     pub fn encode(self, out: &mut Vec<u8>) {
-        let mut bytes = [0; 40];
         let words = [self.span, self.parent, self.id, self.flags];
-        for (at, word) in words.into_iter().chain(self.id_high).enumerate() {
-            bytes[at * 8..at * 8 + 8].copy_from_slice(&word.to_be_bytes());
+        let words = words.map(u64::to_be_bytes);
+        // Padded with zeroes to a multiple of three.
+        let mut bytes = [0; LONGEST / 4 * 3];
+        bytes[..32].copy_from_slice(words.as_flattened());
+        bytes[32..40].copy_from_slice(&self.id_high.unwrap_or_default().to_be_bytes());
+        let (digits, len) = match self.id_high {
+            None => (43, 44),
+            Some(_) => (54, LONGEST),
+        };
+        let start = out.len();
+        out.resize(start + len, 0);
+        let text = &mut out[start..];
+        for (three, four) in bytes.chunks_exact(3).zip(text.chunks_exact_mut(4)) {
+            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
+            four[0] = ALPHABET[(bits >> 18) as usize & 0x3F];
+            four[1] = ALPHABET[(bits >> 12) as usize & 0x3F];
+            four[2] = ALPHABET[(bits >> 6) as usize & 0x3F];
+            four[3] = ALPHABET[bits as usize & 0x3F];
         }
-        let len = if self.id_high.is_some() { 40 } else { 32 };
-        encode_base64(&bytes[..len], out);
+        text[digits..].fill(b'=');
     }
 
     /// Reads a tree's id and a span as B3 writes them: 16 or 32, and 16 hexadecimal digits. Without
@@ -197,7 +211,7 @@ impl Decision {
 pub fn put_hex(number: u64, out: &mut Vec<u8>) {
     let mut digits = number.to_be_bytes().map(|byte| [byte >> 4, byte & 0xF]);
     for digit in digits.as_flattened_mut() {
-        *digit = b"0123456789abcdef"[usize::from(*digit)];
+        *digit += b'0' + u8::from(*digit > 9) * (b'a' - b'0' - 10);
     }
     out.extend_from_slice(digits.as_flattened());
 }
@@ -225,18 +239,6 @@ static DIGITS: [u8; 256] = {
     }
     digits
 };
-
-/// RFC 4648 §4, with padding.
-fn encode_base64(bytes: &[u8], out: &mut Vec<u8>) {
-    for chunk in bytes.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        let digit = |at: usize| ALPHABET[(bits >> (18 - 6 * at) & 0x3F) as usize];
-        let mut digits = [digit(0), digit(1), digit(2), digit(3)];
-        digits[chunk.len() + 1..].fill(b'=');
-        out.extend_from_slice(&digits);
-    }
-}
 
 /// RFC 4648 §4, with or without padding: how many bytes there were. `None` if it is not base64, or
 /// more than fits.
