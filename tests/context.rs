@@ -142,7 +142,8 @@ fn replicas_are_told_the_name(driver: Driver) {
     let requests = red.requests();
     let fields = &requests.last().unwrap().fields;
     let told = fields.iter().filter(|(name, _)| name.starts_with("l5d-"));
-    assert_eq!(told.count(), 3);
+    // The names, and which call of which trace it is.
+    assert_eq!(told.count(), 5);
 }
 
 fn strangers_bring_no_context(driver: Driver) {
@@ -156,13 +157,13 @@ fn strangers_bring_no_context(driver: Driver) {
         Setup::dtab(driver, &dtab).router("identifier: [{kind: header}, {kind: header.token}]");
     let open = setup.clone().start();
     let closed = setup.server("clearContext: true").start();
-    let fields = "l5d-dtab: /svc => /blue\r\nl5d-name: /other\r\nl5d-sample: 1\r\nl5: 1\r\n";
+    let fields = "l5d-dtab: /svc => /blue\r\nl5d-name: /other\r\nl5d-other: 1\r\nl5: 1\r\n";
     assert_eq!(ask(&open, "web", fields).text(), "blue");
     assert_eq!(seen(&blue, "l5d-dst-service"), text("/svc/other"));
-    assert_eq!(seen(&blue, "l5d-sample"), text("1"));
+    assert_eq!(seen(&blue, "l5d-other"), text("1"));
     assert_eq!(ask(&closed, "web", fields).text(), "red");
     assert_eq!(seen(&red, "l5d-dst-service"), text("/svc/web"));
-    assert_eq!(seen(&red, "l5d-sample"), None);
+    assert_eq!(seen(&red, "l5d-other"), None);
     assert_eq!(seen(&red, "l5d-ctx-dtab"), None);
     assert_eq!(seen(&red, "l5"), text("1"));
 }

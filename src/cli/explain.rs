@@ -99,7 +99,8 @@ fn told(args: &Args, text: &mut String) -> Result<bool, String> {
         (Some(request), _) => {
             let mut head = head(request, &args.header)?;
             let mut local = Vec::new();
-            context::take(&mut head.fields, &mut local);
+            let names = head.fields.names();
+            context::take(&mut head.fields, names, &mut local);
             let local = String::from_utf8_lossy(&local);
             let local: Dtab = local
                 .parse()
@@ -221,7 +222,7 @@ fn identified(tables: &Tables, head: &RequestHead, text: &mut String) -> Found {
         let target = shown(head.target());
         text.push_str(identifier.kind());
         match ways.identify(&tables.prefix, &mut head, &mut name) {
-            Ok(Identified::Named) => {
+            Ok(Identified::Named(_)) => {
                 let name = Path::from_encoded(&name);
                 text.push_str(&format!("{route}: {name}\n"));
                 let rewritten = shown(head.target());
@@ -230,8 +231,9 @@ fn identified(tables: &Tables, head: &RequestHead, text: &mut String) -> Found {
                 }
                 return Found::Name(name);
             }
-            Ok(Identified::Answer(action)) => {
-                text.push_str(&format!("{route}: {}\n", answered(action, &head)));
+            Ok(Identified::Answer(of)) => {
+                let answered = answered(&of.action, &head);
+                text.push_str(&format!("{route}: {answered}\n"));
                 return Found::Answer;
             }
             Err(refusal) => {

@@ -2,28 +2,29 @@
 
 use super::cursor::{Cursor, open_kind};
 use super::keys;
-use super::resolved::Identifier;
+use super::resolved::{Identifier, Propagator};
 use super::routes::routes;
 use super::value::{Value, shown};
 
 /// The identifiers of a router, in the order in which they are tried.
-pub fn identifiers(given: Option<Value<'_>>) -> Vec<Identifier> {
+pub fn identifiers(given: Option<Value<'_>>, propagator: Propagator) -> Vec<Identifier> {
     let Some(value) = given else {
         return vec![Identifier::HeaderToken {
             header: "Host".to_owned(),
         }];
     };
     if !value.is_list() {
-        return identifier(value).into_iter().collect();
+        return identifier(value, propagator).into_iter().collect();
     }
     let items = value.list().unwrap_or_default();
     if items.is_empty() {
         value.wrong_help("no identifiers", "leave it out for io.l5d.header.token");
     }
-    items.into_iter().filter_map(identifier).collect()
+    let items = items.into_iter();
+    items.filter_map(|v| identifier(v, propagator)).collect()
 }
 
-fn identifier(value: Value<'_>) -> Option<Identifier> {
+fn identifier(value: Value<'_>, propagator: Propagator) -> Option<Identifier> {
     let (kind, mut block) = open_kind(value, &keys::IDENTIFIERS, None)?;
     let identifier = match kind {
         "io.l5d.methodAndHost" => Some(Identifier::MethodAndHost {
@@ -41,7 +42,7 @@ fn identifier(value: Value<'_>) -> Option<Identifier> {
         "io.l5d.header" => Some(Identifier::Header {
             header: header_of(&mut block, "l5d-name"),
         }),
-        "io.l5d.routes" => routes(&mut block).map(|routes| Identifier::Routes {
+        "io.l5d.routes" => routes(&mut block, propagator).map(|routes| Identifier::Routes {
             routes: routes.into(),
         }),
         _ => Some(Identifier::HeaderToken {

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::naming::{Place, Transform};
 
 use super::resolved::{
-    Client, Config, Cores, DriverChoice, Engine, Identifier, Namer, NamerKind, Route, Router,
-    Server, Service, Transformer, TransformerKind,
+    Client, Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind,
+    Propagator, Route, Router, Server, Service, Transformer, TransformerKind, XForwarded,
 };
 
 impl Config {
@@ -154,7 +154,11 @@ fn namer_alone(namer: &Namer) -> Value {
 }
 
 fn router(router: &Router) -> Value {
-    json!({
+    let propagator = match router.propagator {
+        Propagator::Linkerd => "io.l5d.default",
+        Propagator::Zipkin => "io.l5d.zipkin",
+    };
+    let mut json = json!({
         "protocol": "http",
         "label": router.label,
         "servers": router.servers.iter().map(server).collect::<Vec<_>>(),
@@ -175,7 +179,12 @@ fn router(router: &Router) -> Value {
         "maxHeaderFields": router.heads.fields,
         "client": client(&router.client),
         "service": service(&router.service),
-    })
+        "tracePropagator": { "kind": propagator },
+    });
+    if let Value::Object(json) = &mut json {
+        json.extend(router.rules.to_json());
+    }
+    json
 }
 
 fn server(server: &Server) -> Value {
@@ -190,6 +199,10 @@ fn server(server: &Server) -> Value {
         "bodyTimeoutMs": ms(server.body_timeout),
         "allowConnect": server.allow_connect,
         "clearContext": server.clear_context,
+        "maxCallDepth": server.max_call_depth,
+        "timestampHeader": server.timestamp.as_ref().map(|name| &name.text),
+        "addForwardedHeader": server.forwarded.as_ref().map(Forwarded::to_json),
+        "xForwarded": server.x_forwarded.as_ref().map(XForwarded::to_json),
     })
 }
 

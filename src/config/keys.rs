@@ -5,6 +5,8 @@
 //! of a real key matters more than it seems: ignored, it is a timeout or a TLS setting that
 //! somebody believes in. The tables are data so that the documentation can be tested against them.
 
+pub mod headers;
+
 /// One map of the file.
 #[derive(Debug)]
 pub struct Block {
@@ -113,6 +115,11 @@ pub const ROUTER: Block = Block {
         "maxHeaderFields",
         "client",
         "service",
+        "tracePropagator",
+        "requestHeaders",
+        "responseHeaders",
+        "rewriteLocation",
+        "rewriteCookies",
         "experimental",
     ],
     not_yet: &[
@@ -126,7 +133,6 @@ pub const ROUTER: Block = Block {
         "maxErrResponseKB",
         "compressionLevel",
         "streamingEnabled",
-        "tracePropagator",
     ],
     gone: &[
         ("baseDtab", "use `dtab`"),
@@ -171,15 +177,12 @@ pub const SERVER: Block = Block {
         "bodyTimeoutMs",
         "allowConnect",
         "clearContext",
-    ],
-    not_yet: &[
-        "tls",
-        "maxConcurrentRequests",
-        "announce",
-        "addForwardedHeader",
         "maxCallDepth",
         "timestampHeader",
+        "addForwardedHeader",
+        "xForwarded",
     ],
+    not_yet: &["tls", "maxConcurrentRequests", "announce"],
     gone: &[("engine", "remove it, or see the `engine` of the top level")],
 };
 
@@ -259,6 +262,10 @@ pub const ROUTE: Block = Block {
         "rewritePrefix",
         "redirect",
         "respond",
+        "requestHeaders",
+        "responseHeaders",
+        "rewriteLocation",
+        "rewriteCookies",
     ],
     not_yet: &[],
     gone: &[],
@@ -367,6 +374,13 @@ pub const BLOCKS: &[&Block] = &[
     &SERVER,
     &SERVER_SESSION,
     &SERVER_SOCKET,
+    &headers::FORWARDED,
+    &headers::LABELER,
+    &headers::LABELER_STATIC,
+    &headers::X_FORWARDED,
+    &headers::PROPAGATOR,
+    &headers::RULES,
+    &headers::COOKIES,
     &HEADER_TOKEN,
     &HEADER,
     &METHOD_AND_HOST,
@@ -537,4 +551,6 @@ pub const KINDS: &[&Kinds] = &[
     &BALANCERS,
     &CLIENTS,
     &SERVICES,
+    &headers::PROPAGATORS,
+    &headers::LABELERS,
 ];

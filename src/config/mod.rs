@@ -13,13 +13,16 @@
 //! | `yaml` | text → nodes with positions (JSON is YAML, too), bounded |
 //! | `keys`, `lookup` | the tables of keys and kinds, and questions to them |
 //! | `cursor`, `value` | strict reading of a map and of one value |
-//! | `decode`, `router`, `identifier`, `routes` | nodes → [`resolved::Config`]: defaults, ranges, relations |
+//! | `decode`, `router`, `identifier`, `routes`, `headers` | nodes → [`resolved::Config`]: defaults, ranges, relations |
 //! | `json` | [`resolved::Config`] → JSON that loads again |
 //!
 //! Loading is a function of the text: reading the file, and reading it again, is `control`'s work.
 
 mod cursor;
 mod decode;
+mod format;
+mod forwarded;
+mod headers;
 mod identifier;
 mod json;
 mod keys;
@@ -30,6 +33,7 @@ pub mod resolved;
 mod route;
 mod router;
 mod routes;
+mod rules;
 mod transformers;
 mod value;
 mod yaml;

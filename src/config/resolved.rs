@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
 
-pub use super::route::{Action, Fixed, HostPattern, Part, PathPattern, Route, Target, Wanted};
+pub use super::format::{Format, Part};
+pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
+pub use super::route::{Action, Fixed, HostPattern, PathPattern, Route, Wanted};
+pub use super::rules::{CookieRules, FieldName, HeaderRules, LocationRule, Rules};
 
 /// One whole configuration file.
 #[derive(Debug, Clone)]
@@ -119,6 +122,18 @@ pub struct Router {
     pub service: Service,
     /// Limits on heads, for requests and responses alike.
     pub heads: HeadLimits,
+    /// By which fields the context of a trace travels.
+    pub propagator: Propagator,
+    /// What becomes of the heads that pass.
+    pub rules: Rules,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Propagator {
+    /// `io.l5d.default`: `l5d-ctx-trace`.
+    Linkerd,
+    /// `io.l5d.zipkin`: `x-b3-…`, and `b3` from clients.
+    Zipkin,
 }
 
 /// Limits of each shard's binding cache.
@@ -159,6 +174,13 @@ pub struct Server {
     pub allow_connect: bool,
     /// Whether its clients are strangers: context headers are neither taken from them nor given.
     pub clear_context: bool,
+    /// A request that came through more proxies than that, by its `Via`, is refused: it goes in
+    /// circles.
+    pub max_call_depth: usize,
+    /// The field in which replicas are told when a request came.
+    pub timestamp: Option<FieldName>,
+    pub forwarded: Option<Forwarded>,
+    pub x_forwarded: Option<XForwarded>,
 }
 
 #[derive(Debug, Clone)]

@@ -6,6 +6,8 @@
 use regex::bytes::Regex;
 use serde_json::{Map, Value, json};
 
+use super::format::Format;
+use super::rules::Rules;
 use crate::naming::Path;
 
 /// One entry of `io.l5d.routes`. What it does not speak of may be anything.
@@ -21,6 +23,8 @@ pub struct Route {
     /// Each of these parameters, as they are written in the query, without decoding.
     pub query: Vec<(String, Wanted)>,
     pub action: Action,
+    /// What becomes of its heads, after the router's own rules.
+    pub rules: Rules,
 }
 
 /// What hosts a route is about: in lower case, without port.
@@ -57,28 +61,9 @@ pub enum Action {
     /// Like a prefix, a replacement never ends with a slash.
     Name { name: Path, rewrite: Option<String> },
     /// It is sent elsewhere.
-    Redirect { to: Target, status: u16 },
+    Redirect { to: Format, status: u16 },
     /// It is answered.
     Respond(Fixed),
-}
-
-/// Where a redirect leads, with its variables taken apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// As written.
-    pub text: String,
-    pub parts: Vec<Part>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Part {
-    Text(String),
-    /// The path of the request.
-    Path,
-    /// The query of the request with its `?`; nothing if it has none.
-    Query,
-    /// The host of the request, without port.
-    Host,
 }
 
 /// A response that is always the same.
@@ -132,6 +117,7 @@ impl Route {
                 json.insert("respond".into(), respond);
             }
         }
+        json.extend(self.rules.to_json());
         Value::Object(json)
     }
 }

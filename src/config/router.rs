@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use super::cursor::{Cursor, open_kind};
 use super::decode::{Claims, LOOPBACK, listener};
+use super::forwarded::{forwarded, x_forwarded};
+use super::headers::{Side, field_name, rules};
 use super::identifier::identifiers;
 use super::keys;
-use super::resolved::{BindingCache, Client, HeadLimits, Router, Server, Service};
+use super::resolved::{BindingCache, Client, HeadLimits, Propagator, Router, Server, Service};
 use super::transformers::transformers;
 use super::value::{Spot, Value};
 use crate::naming::Path;
@@ -25,8 +27,14 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let of = value.clone();
     let (protocol, mut block) = open_kind(value, &keys::PROTOCOLS, None)?;
     let label = label(&mut block, protocol, &of, claims);
-    let servers = servers(&mut block, claims);
-    let identifiers = identifiers(block.get("identifier"));
+    let propagator = propagator(&mut block);
+    let of_router = Whole {
+        label: &label,
+        propagator,
+    };
+    let servers = servers(&mut block, &of_router, claims);
+    let identifiers = identifiers(block.get("identifier"), propagator);
+    let rules = rules(&mut block, propagator);
     let dtab = block.get("dtab").and_then(|v| v.dtab());
     let dst_prefix = block.get("dstPrefix").and_then(|v| v.path());
     let mut interpreter = block.kind("interpreter", &keys::INTERPRETERS, None);
@@ -54,7 +62,28 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
         client,
         service,
         heads,
+        propagator,
+        rules,
     })
+}
+
+/// What a server's keys need to know of its router.
+struct Whole<'r> {
+    label: &'r str,
+    propagator: Propagator,
+}
+
+fn propagator(block: &mut Cursor<'_>) -> Propagator {
+    let given = block.get("tracePropagator");
+    let opened = given.and_then(|v| open_kind(v, &keys::headers::PROPAGATORS, None));
+    let Some((kind, block)) = opened else {
+        return Propagator::Linkerd;
+    };
+    block.finish();
+    match kind {
+        "io.l5d.zipkin" => Propagator::Zipkin,
+        _ => Propagator::Linkerd,
+    }
 }
 
 fn label(block: &mut Cursor<'_>, protocol: &str, of: &Value<'_>, claims: &mut Claims) -> String {
@@ -79,7 +108,7 @@ fn owner(place: &str) -> &str {
     place.strip_suffix(".label").unwrap_or(place)
 }
 
-fn servers(block: &mut Cursor<'_>, claims: &mut Claims) -> Vec<Server> {
+fn servers(block: &mut Cursor<'_>, of: &Whole<'_>, claims: &mut Claims) -> Vec<Server> {
     let help = "a router has at least one server";
     let Some(value) = block.required("servers", help) else {
         return Vec::new();
@@ -89,10 +118,10 @@ fn servers(block: &mut Cursor<'_>, claims: &mut Claims) -> Vec<Server> {
         value.wrong_help("no servers", help);
     }
     let items = items.unwrap_or_default().into_iter();
-    items.map(|item| server(item, claims)).collect()
+    items.map(|item| server(item, of, claims)).collect()
 }
 
-fn server(value: Value<'_>, claims: &mut Claims) -> Server {
+fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
     let mut block = Cursor::open(value.clone(), &keys::SERVER);
     let addr = listener(&mut block, 4140);
     if let Some(addr) = addr {
@@ -103,6 +132,10 @@ fn server(value: Value<'_>, claims: &mut Claims) -> Server {
     let label = block.get("label").and_then(|v| v.text("a label"));
     let mut session = block.block("serverSession", &keys::SERVER_SESSION);
     let mut socket = block.block("socketOptions", &keys::SERVER_SOCKET);
+    let timestamp = block.get("timestampHeader");
+    let timestamp = timestamp.and_then(|v| field_name(&v, Side::Request, of.propagator));
+    let told = block.get("addForwardedHeader");
+    let told = told.and_then(|v| forwarded(v, of.label));
     let server = Server {
         label: label.map(str::to_owned),
         ip: addr.ip(),
@@ -115,6 +148,10 @@ fn server(value: Value<'_>, claims: &mut Claims) -> Server {
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
         clear_context: block.flag("clearContext", false),
+        max_call_depth: block.int("maxCallDepth", 1..=1_000_000, 1000),
+        timestamp,
+        forwarded: told,
+        x_forwarded: block.get("xForwarded").and_then(x_forwarded),
     };
     session.finish();
     socket.finish();

@@ -8,9 +8,11 @@ use std::net::Ipv6Addr;
 use std::rc::Rc;
 
 use super::cursor::Cursor;
+use super::format::{self, Format};
+use super::headers::rules;
 use super::identifier::header;
 use super::keys;
-use super::resolved::{Action, Fixed, HostPattern, Part, PathPattern, Route, Target, Wanted};
+use super::resolved::{Action, Fixed, HostPattern, PathPattern, Propagator, Route, Wanted};
 use super::value::{Value, shown};
 use super::yaml::Node;
 
@@ -34,16 +36,17 @@ const NOT_KEPT: &[&str] = &[
 ];
 
 /// The `routes` of an `io.l5d.routes`.
-pub fn routes(block: &mut Cursor<'_>) -> Option<Vec<Route>> {
+pub fn routes(block: &mut Cursor<'_>, propagator: Propagator) -> Option<Vec<Route>> {
     let value = block.required("routes", "an ordered list: the first that fits wins")?;
     let items = value.list()?;
     if items.is_empty() {
         value.wrong_help("no routes", "the table has at least one");
     }
-    Some(items.into_iter().filter_map(route).collect())
+    let items = items.into_iter();
+    Some(items.filter_map(|v| route(v, propagator)).collect())
 }
 
-fn route(value: Value<'_>) -> Option<Route> {
+fn route(value: Value<'_>, propagator: Propagator) -> Option<Route> {
     let mut block = Cursor::open(value.clone(), &keys::ROUTE);
     let hosts = block.get("host").map_or_else(Vec::new, |v| hosts(&v));
     let path = path(&mut block);
@@ -51,9 +54,16 @@ fn route(value: Value<'_>) -> Option<Route> {
     let headers = block.get("headers").map_or_else(Vec::new, |v| headers(&v));
     let query = block.get("query").map_or_else(Vec::new, |v| query(&v));
     let action = action(&value, &mut block, &path);
+    let rules = rules(&mut block, propagator);
+    let goes_on = matches!(action, None | Some(Action::Name { .. }));
+    for key in ["requestHeaders", "rewriteLocation", "rewriteCookies"] {
+        if let (false, Some(given)) = (goes_on, block.get(key)) {
+            given.wrong("it is about requests that go to a `name`");
+        }
+    }
     block.finish();
     let action = action?;
-    if !matches!(action, Action::Name { .. }) && methods.iter().any(|m| m == "CONNECT") {
+    if !goes_on && methods.iter().any(|m| m == "CONNECT") {
         value.wrong("a tunnel cannot be redirected or answered: CONNECT needs a `name`");
     }
     Some(Route {
@@ -63,6 +73,7 @@ fn route(value: Value<'_>) -> Option<Route> {
         headers,
         query,
         action,
+        rules,
     })
 }
 
@@ -297,7 +308,7 @@ fn redirect_status(value: &Value<'_>) -> Option<u16> {
     u16::try_from(status).ok()
 }
 
-fn target(value: &Value<'_>) -> Option<Target> {
+fn target(value: &Value<'_>) -> Option<Format> {
     let text = value.text("a URL")?;
     if text.bytes().any(|b| b <= b' ' || b >= 0x7f) {
         value.wrong_help(
@@ -306,35 +317,9 @@ fn target(value: &Value<'_>) -> Option<Target> {
         );
         return None;
     }
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        if at > 0 {
-            parts.push(Part::Text(rest[..at].to_owned()));
-        }
-        let after = &rest[at + 1..];
-        let end = after.find(|c: char| !c.is_ascii_lowercase());
-        let (word, tail) = after.split_at(end.unwrap_or(after.len()));
-        parts.push(match word {
-            "path" => Part::Path,
-            "query" => Part::Query,
-            "host" => Part::Host,
-            _ => {
-                let message = format!("unknown variable `${}`", shown(word));
-                value.wrong_help(message, "known: $path, $query, $host; write %24 for `$`");
-                return None;
-            }
-        });
-        rest = tail;
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest.to_owned()));
-    }
+    let target = format::format(value, text, format::PLACE)?;
     leads_somewhere(value, text)?;
-    Some(Target {
-        text: text.to_owned(),
-        parts,
-    })
+    Some(target)
 }
 
 /// `//host` is another host to a browser, so what comes before a client's path must end that

@@ -110,6 +110,10 @@ impl<'a> Value<'a> {
         matches!(self.node.kind, Kind::List(_))
     }
 
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.kind, Kind::Map(_))
+    }
+
     pub fn text(&self, what: &str) -> Option<&'a str> {
         let (text, _) = self.scalar(what)?;
         if text.is_empty() {
@@ -218,6 +222,24 @@ impl<'a> Value<'a> {
             place: format!("{}[{i}]", self.place),
         };
         Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// The pairs of a map whose keys are the user's; none, and a problem, if it is no map.
+    pub fn entries(&self) -> Vec<(Value<'a>, Value<'a>)> {
+        let at = |node: &'a Node, place: String| Value {
+            context: self.context,
+            node,
+            place,
+        };
+        let one = |(key, node): &'a (Rc<Node>, Rc<Node>)| {
+            let key = at(key, self.place.clone());
+            let place = match &key.node.kind {
+                Kind::Scalar(text, _) => format!("{}.{}", self.place, shown(text)),
+                _ => self.place.clone(),
+            };
+            (key, at(node, place))
+        };
+        self.map().unwrap_or_default().iter().map(one).collect()
     }
 
     pub fn map(&self) -> Option<&'a [(Rc<Node>, Rc<Node>)]> {

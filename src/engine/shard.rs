@@ -38,6 +38,8 @@ pub struct Shard(Rc<Inner>);
 struct Inner {
     id: usize,
     now: Cell<u64>,
+    /// Nanoseconds from the driver's clock to the wall clock, looked up now and then.
+    wall_ahead: Cell<u64>,
     io: RefCell<Io>,
     timers: RefCell<TimerWheel>,
     tasks: Tasks,
@@ -70,6 +72,7 @@ impl Shard {
         Shard(Rc::new(Inner {
             id,
             now: Cell::new(now),
+            wall_ahead: Cell::new(driver.wall_clock().wrapping_sub(now)),
             io: RefCell::new(Io::new(driver, Rc::clone(&bufs))),
             timers: RefCell::new(TimerWheel::new(now)),
             tasks: Tasks::default(),
@@ -94,6 +97,14 @@ impl Shard {
     #[must_use]
     pub fn now(&self) -> u64 {
         self.0.now.get()
+    }
+
+    /// The time of this turn as people tell it: milliseconds since the epoch. Not for measuring: it
+    /// follows the wall clock, jumps included, up to a second later.
+    #[inline]
+    #[must_use]
+    pub fn wall_clock_ms(&self) -> u64 {
+        self.now().wrapping_add(self.0.wall_ahead.get()) / 1_000_000
     }
 
     pub(super) fn io(&self) -> RefMut<'_, Io> {
@@ -347,6 +358,8 @@ impl Shard {
         inner.bufs.trim(TRIM_KEEP);
         {
             let mut io = inner.io.borrow_mut();
+            let (wall, now) = (io.driver.wall_clock(), io.driver.now());
+            inner.wall_ahead.set(wall.wrapping_sub(now));
             io.driver.trim(&inner.bufs);
             io.spare.trim(TRIM_KEEP);
         }

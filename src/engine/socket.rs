@@ -263,6 +263,14 @@ impl Socket {
         let sock = io.socks.get(self.key).ok_or_else(gone)?;
         io.driver.peer_addr(sock.fd)
     }
+
+    /// # Errors
+    /// When the connection is gone.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        let io = self.shard.io();
+        let sock = io.socks.get(self.key).ok_or_else(gone)?;
+        io.driver.local_addr(sock.fd)
+    }
 }
 
 impl Drop for Socket {

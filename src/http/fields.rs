@@ -12,7 +12,7 @@
 //! Nothing that could end a line ever becomes a field: [`Fields::push`] refuses it, whoever asks, so
 //! that a head cannot be written in a way that splits a message.
 
-use super::name::{Name, is_token};
+use super::name::{Name, Names, is_token};
 
 /// A range of an arena.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -118,8 +118,14 @@ impl Fields {
         self.entries.iter().filter(|entry| entry.id == name).count()
     }
 
+    /// Which names there are.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        self.entries.iter().map(|entry| entry.id).collect()
+    }
+
     /// Every field line in order: what it is, its name as written, its value.
-    pub fn iter(&self) -> impl Iterator<Item = (Name, &[u8], &[u8])> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (Name, &[u8], &[u8])> {
         let bytes = &self.bytes;
         self.entries
             .iter()
@@ -152,6 +158,76 @@ impl Fields {
         let bytes = &self.bytes;
         self.entries
             .retain(|entry| !entry.name.of(bytes).eq_ignore_ascii_case(name));
+    }
+
+    /// Removes every field line with one of these names; never one that is [`Name::Other`].
+    pub fn remove_all(&mut self, names: Names) {
+        self.entries
+            .retain(|entry| !names.has(entry.id) || entry.id == Name::Other);
+    }
+
+    /// Puts an element at the end of a field that is a list (RFC 9110 §5.6.1). All its lines become
+    /// one, since not everyone reads more than one. False, and nothing changed, if `name` is
+    /// [`Name::Other`] or `element` cannot stand in a field.
+    pub fn append(&mut self, name: Name, element: &[u8]) -> bool {
+        if name == Name::Other || !is_value(element) {
+            return false;
+        }
+        let start = self.bytes.len();
+        let mut first = None;
+        for at in 0..self.entries.len() {
+            let Entry { value, id, .. } = self.entries[at];
+            if id != name {
+                continue;
+            }
+            first = first.or(Some(at));
+            if value.len > 0 {
+                let from = value.start as usize;
+                self.bytes
+                    .extend_from_within(from..from + value.len as usize);
+                self.bytes.extend_from_slice(b", ");
+            }
+        }
+        self.bytes.extend_from_slice(element);
+        let value = Span::between(start, self.bytes.len());
+        let Some(first) = first else {
+            let name_text = self.store(name.as_str().as_bytes());
+            self.entries.push(Entry {
+                name: name_text,
+                value,
+                id: name,
+            });
+            return true;
+        };
+        self.entries[first].value = value;
+        let mut at = 0;
+        self.entries.retain(|entry| {
+            at += 1;
+            entry.id != name || at == first + 1
+        });
+        true
+    }
+
+    /// Puts other values into the lines with a known name: `edit` appends the new value to what it
+    /// is given, or leaves the line alone and says false. What cannot stand in a field changes
+    /// nothing. `scratch` has its old content afterwards.
+    pub fn edit(
+        &mut self,
+        name: Name,
+        scratch: &mut Vec<u8>,
+        mut edit: impl FnMut(&[u8], &mut Vec<u8>) -> bool,
+    ) {
+        let start = scratch.len();
+        for at in 0..self.entries.len() {
+            let entry = self.entries[at];
+            if entry.id == name && edit(entry.value.of(&self.bytes), scratch) {
+                let value = &scratch[start..];
+                if is_value(value) {
+                    self.entries[at].value = self.store(value);
+                }
+            }
+            scratch.truncate(start);
+        }
     }
 
     /// Makes this the only field line with this name. False, and nothing changed, if
@@ -237,6 +313,48 @@ mod tests {
         assert_eq!(fields.len(), 1);
         fields.remove_named(b"X-THING");
         assert!(fields.is_empty());
+    }
+
+    #[test]
+    fn sets_of_names_are_found_and_removed() {
+        let mut fields = sample();
+        assert_eq!(fields.names(), Names::of(&[Name::Via, Name::Other]));
+        fields.remove_all(Names::of(&[Name::Via, Name::Other, Name::Host]));
+        assert_eq!(fields.len(), 1);
+        assert_eq!(fields.get_named(b"x-thing"), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn elements_join_a_list() {
+        let mut fields = sample();
+        assert!(fields.append(Name::Via, b"1.1 c"));
+        let lines: Vec<_> = fields.iter().map(|(_, n, v)| (n, v)).collect();
+        assert_eq!(
+            lines,
+            [
+                (&b"Via"[..], &b"1.1 a, 1.1 b, 1.1 c"[..]),
+                (b"X-Thing", b"one")
+            ]
+        );
+        assert!(fields.append(Name::Forwarded, b"for=x"));
+        assert_eq!(fields.get_named(b"forwarded"), Some(&b"for=x"[..]));
+        assert!(fields.set(b"forwarded", b"") && fields.append(Name::Forwarded, b"for=y"));
+        assert_eq!(fields.get(Name::Forwarded), Some(&b"for=y"[..]));
+        assert!(!fields.append(Name::Via, b"a\r\nb: c") && !fields.append(Name::Other, b"a"));
+        assert_eq!((fields.len(), fields.count(Name::Via)), (3, 1));
+    }
+
+    #[test]
+    fn values_are_edited_in_place() {
+        let mut fields = sample();
+        let mut scratch = b"kept".to_vec();
+        fields.edit(Name::Via, &mut scratch, |value, new| {
+            new.extend_from_slice(if value.ends_with(b"a") { b"A" } else { b"\n" });
+            !value.ends_with(b"x")
+        });
+        let values: Vec<_> = fields.iter().map(|(_, _, value)| value).collect();
+        assert_eq!(values, [&b"A"[..], b"one", b"1.1 b"]);
+        assert_eq!(scratch, b"kept");
     }
 
     #[test]

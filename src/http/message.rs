@@ -51,7 +51,17 @@ pub struct RequestHead {
     method_text: Span,
     target: Span,
     authority: Span,
+    received: Received,
     upgrade: Option<Span>,
+}
+
+/// What a request asked for before anything was rewritten.
+#[derive(Debug, Clone, Copy, Default)]
+struct Received {
+    target: Span,
+    authority: Span,
+    /// Bytes at its target's start that were replaced, and bytes that stand in their place.
+    replaced: Option<(usize, usize)>,
 }
 
 impl RequestHead {
@@ -97,8 +107,50 @@ impl RequestHead {
 
     /// The target without its query.
     pub fn path(&self) -> &[u8] {
-        let target = self.target();
-        &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
+        without_query(self.target())
+    }
+
+    /// The target as it was received.
+    pub fn received_target(&self) -> &[u8] {
+        self.fields.text(self.received.target)
+    }
+
+    /// The received target without its query.
+    pub fn received_path(&self) -> &[u8] {
+        without_query(self.received_target())
+    }
+
+    /// The authority as it was received.
+    pub fn received_authority(&self) -> &[u8] {
+        self.fields.text(self.received.authority)
+    }
+
+    /// What the start of the received path was replaced by: the one and the other. `None` as long
+    /// as [`RequestHead::replace_start`] was not asked for.
+    pub fn replaced_start(&self) -> Option<(&[u8], &[u8])> {
+        let (old, new) = self.received.replaced?;
+        Some((self.received_path().get(..old)?, self.path().get(..new)?))
+    }
+
+    /// Replaces the first `length` bytes of the path by `by`, and keeps the rest and the query. A
+    /// path of which nothing is left becomes `/`. The new target is made at the end of `scratch`,
+    /// which has its old length afterwards. False, and nothing changed, if `by` may not stand in a
+    /// target.
+    pub fn replace_start(&mut self, length: usize, by: &[u8], scratch: &mut Vec<u8>) -> bool {
+        let start = scratch.len();
+        let (path, target) = (self.path(), self.target());
+        scratch.extend_from_slice(by);
+        scratch.extend_from_slice(path.get(length..).unwrap_or_default());
+        if scratch.len() == start {
+            scratch.push(b'/');
+        }
+        scratch.extend_from_slice(&target[path.len()..]);
+        let fits = self.set_target(&scratch[start..]);
+        scratch.truncate(start);
+        if fits {
+            self.received.replaced = Some((length, by.len()));
+        }
+        fits
     }
 
     /// Sets the target. False, and nothing changed, if it is empty or has a byte that may not stand
@@ -143,6 +195,11 @@ impl RequestHead {
         self.method_text = method;
         self.target = target;
         self.authority = authority;
+        self.received = Received {
+            target,
+            authority,
+            replaced: None,
+        };
     }
 
     pub(crate) fn set_upgrade_span(&mut self, upgrade: Option<Span>) {
@@ -224,6 +281,10 @@ fn set_upgrade(fields: &mut Fields, slot: &mut Option<Span>, protocols: Option<&
     }
     *slot = protocols.map(|text| fields.store(text));
     true
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    &target[..memchr::memchr(b'?', target).unwrap_or(target.len())]
 }
 
 /// Whether every byte may stand in a request target: visible ASCII, and no fragment, which is never
@@ -340,6 +401,34 @@ mod tests {
         ] {
             assert!(!is_authority(bad.as_bytes()), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_was_received_is_remembered() {
+        let mut head = RequestHead::new();
+        let texts = [&b"GET"[..], b"/api/x?q", b"h:80"];
+        let [method, target, authority] = texts.map(|text| head.fields.store(text));
+        head.set_spans(method, target, authority);
+        assert_eq!(head.replaced_start(), None);
+        let mut scratch = b"kept".to_vec();
+        assert!(!head.replace_start(4, b"/ ", &mut scratch) && head.replaced_start().is_none());
+        assert!(head.replace_start(4, b"/v2", &mut scratch) && head.set_authority(b"inner"));
+        assert_eq!(
+            (head.target(), head.authority()),
+            (&b"/v2/x?q"[..], &b"inner"[..])
+        );
+        assert_eq!(
+            (head.received_target(), head.received_path()),
+            (&b"/api/x?q"[..], &b"/api/x"[..])
+        );
+        assert_eq!(head.received_authority(), b"h:80");
+        assert_eq!(head.replaced_start(), Some((&b"/api"[..], &b"/v2"[..])));
+        assert_eq!(scratch, b"kept");
+        head.clear();
+        assert_eq!(
+            (head.received_target(), head.replaced_start()),
+            (&b""[..], None)
+        );
     }
 
     #[test]

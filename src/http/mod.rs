@@ -25,4 +25,4 @@ pub mod name;
 pub use fields::{Fields, Span};
 pub use message::{BodyLength, RequestHead, ResponseHead};
 pub use method::{Method, Version};
-pub use name::Name;
+pub use name::{Name, Names};

@@ -76,6 +76,7 @@ mod table {
         Date = "date",
         Server = "server",
         Location = "location",
+        Refresh = "refresh",
         RetryAfter = "retry-after",
         // Who asks, and what may be kept.
         Authorization = "authorization",
@@ -107,6 +108,7 @@ mod table {
         GrpcTimeout = "grpc-timeout",
         Traceparent = "traceparent",
         Tracestate = "tracestate",
+        B3 = "b3",
         XB3TraceId = "x-b3-traceid",
         XB3SpanId = "x-b3-spanid",
         XB3ParentSpanId = "x-b3-parentspanid",
@@ -229,9 +231,66 @@ impl Name {
     }
 }
 
+/// A set of known names: which of them a message has is found in one pass over its fields, and
+/// then costs a bit test each. [`Name::Other`] stands for every name that is not in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Names(u128);
+
+const _: () = assert!(Name::KNOWN.len() < 128, "a set of names has 128 bits");
+
+impl Names {
+    /// The set of these.
+    #[must_use]
+    pub const fn of(names: &[Name]) -> Names {
+        let mut set = 0;
+        let mut at = 0;
+        while at < names.len() {
+            set |= 1 << names[at] as u8;
+            at += 1;
+        }
+        Names(set)
+    }
+
+    /// With the members of another set.
+    #[must_use]
+    pub const fn and(self, others: Names) -> Names {
+        Names(self.0 | others.0)
+    }
+
+    #[must_use]
+    pub const fn has(self, name: Name) -> bool {
+        self.0 >> name as u8 & 1 != 0
+    }
+
+    /// Whether the sets have a member in common.
+    #[must_use]
+    pub const fn meets(self, others: Names) -> bool {
+        self.0 & others.0 != 0
+    }
+}
+
+impl FromIterator<Name> for Names {
+    fn from_iter<I: IntoIterator<Item = Name>>(names: I) -> Names {
+        let with = |set: u128, name: Name| set | 1 << name as u8;
+        Names(names.into_iter().fold(0, with))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sets_of_names() {
+        for (at, &(name, _)) in Name::KNOWN.iter().enumerate() {
+            let (one, rest) = (Names::of(&[name]), Name::KNOWN.iter().skip(at + 1));
+            let rest: Names = rest.map(|(name, _)| *name).collect();
+            assert!(one.has(name) && !rest.has(name) && !one.meets(rest));
+            assert!(one.and(rest).has(name) && one.and(rest).meets(one));
+        }
+        assert_eq!(Names::default(), Names::of(&[]));
+        assert!(!Names::of(&[Name::Host]).has(Name::Other));
+    }
 
     #[test]
     fn every_known_name_is_found_in_any_case() {

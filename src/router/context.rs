@@ -1,35 +1,37 @@
 //! Context: what travels with a request from proxy to proxy, in headers that begin with `l5d-`.
 //!
-//! A request may bring a dtab of its own, for this proxy and all after it: `l5d-dtab`, as somebody
-//! wrote it, and `l5d-ctx-dtab`, as the proxy before passed it on. Both are taken off the request;
-//! joined, the context's first, they override the router's table and go on as `l5d-ctx-dtab`. So
-//! `l5d-dtab: /svc/b => /svc/b2` puts one service of a whole call tree in another's place.
+//! A request may bring a dtab of its own, for this proxy and all after it: `l5d-dtab` (or
+//! `dtab-local`, its older name), as somebody wrote it, and `l5d-ctx-dtab`, as the proxy before
+//! passed it on. All are taken off the request; joined, the context's first, they override the
+//! router's table and go on as `l5d-ctx-dtab`. So `l5d-dtab: /svc/b => /svc/b2` puts one service of a
+//! whole call tree in another's place.
 //!
 //! The replica is told by which names it was reached (`l5d-dst-service`, `-client`, `-residual`);
 //! those are the business of two neighbours, so whatever came in under these names goes.
 //!
 //! A server that faces strangers believes none of it and tells none of it: [`clear`].
 
-use crate::http::{Fields, Name};
+use crate::http::{Fields, Name, Names};
 use crate::naming::{Bound, Path};
 
 const PREFIX: &[u8] = b"l5d-";
+/// Dtabs, the later the more telling.
+const DTABS: [Name; 3] = [Name::L5dCtxDtab, Name::DtabLocal, Name::L5dDtab];
 /// Not passed on as they came.
-const TAKEN: [Name; 5] = [
-    Name::L5dCtxDtab,
-    Name::L5dDtab,
+const TAKEN: Names = Names::of(&[
     Name::L5dDstService,
     Name::L5dDstClient,
     Name::L5dDstResidual,
-];
+])
+.and(Names::of(&DTABS));
 
-/// Takes off a request what is not to be passed on, and writes its dtab into `dtab`, which stays
-/// empty for a request without one.
-pub fn take(fields: &mut Fields, dtab: &mut Vec<u8>) {
-    if !fields.iter().any(|(id, ..)| TAKEN.contains(&id)) {
+/// Takes off a request, which has these names, what is not to be passed on, and writes its dtab into
+/// `dtab`, which stays empty for a request without one.
+pub fn take(fields: &mut Fields, names: Names, dtab: &mut Vec<u8>) {
+    if !names.meets(TAKEN) {
         return;
     }
-    for wanted in [Name::L5dCtxDtab, Name::L5dDtab] {
+    for wanted in DTABS.into_iter().filter(|name| names.has(*name)) {
         for (_, _, value) in fields.iter().filter(|(id, ..)| *id == wanted) {
             let value = value.trim_ascii();
             let value = value.strip_suffix(b";").unwrap_or(value).trim_ascii();
@@ -39,9 +41,7 @@ pub fn take(fields: &mut Fields, dtab: &mut Vec<u8>) {
             dtab.extend_from_slice(value);
         }
     }
-    for name in TAKEN {
-        fields.remove(name);
-    }
+    fields.remove_all(TAKEN);
 }
 
 /// Passes a request's dtab on.
@@ -53,12 +53,13 @@ pub fn pass_on(fields: &mut Fields, dtab: &[u8]) {
 
 /// Removes all context, of a request or a response.
 pub fn clear(fields: &mut Fields) {
-    let is_context = |name: &[u8]| {
+    let is_context = |id: Name, name: &[u8]| {
         let start = name.get(..PREFIX.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+        let prefixed = start.is_some_and(|start| start.eq_ignore_ascii_case(PREFIX));
+        prefixed || id == Name::DtabLocal
     };
-    if fields.iter().any(|(_, name, _)| is_context(name)) {
-        fields.retain(|entry, bytes| !is_context(entry.name.of(bytes)));
+    if fields.iter().any(|(id, name, _)| is_context(id, name)) {
+        fields.retain(|entry, bytes| !is_context(entry.id, entry.name.of(bytes)));
     }
 }
 
@@ -99,8 +100,12 @@ mod tests {
             (&[("accept", "l5d-dtab")][..], "", &["accept: l5d-dtab"][..]),
             (&[("l5d-dtab", "/a=>/b;"), ("x", "y")], "/a=>/b", &["x: y"]),
             (
-                &[("L5D-Dtab", "/a=>/b"), ("l5d-CTX-dtab", "/c=>/d ; ")],
-                "/c=>/d ; /a=>/b",
+                &[
+                    ("L5D-Dtab", "/a=>/b"),
+                    ("l5d-CTX-dtab", "/c=>/d ; "),
+                    ("Dtab-Local", "/e=>/f"),
+                ],
+                "/c=>/d ; /e=>/f ; /a=>/b",
                 &[],
             ),
             (
@@ -123,7 +128,8 @@ mod tests {
             ),
         ] {
             let (mut fields, mut found) = (fields(lines), Vec::new());
-            take(&mut fields, &mut found);
+            let names = fields.names();
+            take(&mut fields, names, &mut found);
             assert_eq!(String::from_utf8_lossy(&found), dtab, "{lines:?}");
             assert_eq!(shown(&fields), left, "{lines:?}");
         }
@@ -131,7 +137,13 @@ mod tests {
 
     #[test]
     fn clearing_leaves_nothing_of_it() {
-        let mut fields = fields(&[("L5D-x", "1"), ("l5d", "2"), ("l5d-", "3"), ("x-l5d-", "4")]);
+        let mut fields = fields(&[
+            ("L5D-x", "1"),
+            ("l5d", "2"),
+            ("l5d-", "3"),
+            ("x-l5d-", "4"),
+            ("Dtab-Local", "5"),
+        ]);
         clear(&mut fields);
         assert_eq!(shown(&fields), ["l5d: 2", "x-l5d-: 4"]);
     }

@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::balance::Endpoint;
+use crate::config::resolved::Route;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Timer};
@@ -16,11 +17,13 @@ use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
 use super::bind::Leaf;
 use super::connection::By;
 use super::context;
+use super::edits::Edits;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Connecting, Connection, Exchange};
 use super::identify::Identified;
 use super::identify::answer::answer;
 use super::pump::{Pump, SPLICE_FROM, Stop};
+use super::receive::receive;
 use super::refusal::{Refusal, Retry};
 use super::tunnel;
 
@@ -79,11 +82,11 @@ enum Ended {
     Failed(Refusal),
 }
 
-impl Walk<'_, '_> {
+impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
-        let leaf = match self.bind().await {
-            Ok(leaf) => leaf,
+        let (leaf, edits) = match self.bind().await {
+            Ok(bound) => bound,
             Err(outcome) => return outcome,
         };
         let client = &leaf.client;
@@ -97,7 +100,7 @@ impl Walk<'_, '_> {
                 return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
             };
             let addr = endpoint.addr;
-            let refusal = match self.attempt(&leaf, endpoint, fresh).await {
+            let refusal = match self.attempt(&leaf, &edits, endpoint, fresh).await {
                 Ended::Outcome(outcome) => return outcome,
                 Ended::Failed(refusal) => refusal,
             };
@@ -131,28 +134,32 @@ impl Walk<'_, '_> {
         }
     }
 
-    async fn bind(&mut self) -> Result<Rc<Leaf>, Outcome> {
-        let router = self.by.router;
+    async fn bind(&mut self) -> Result<(Rc<Leaf>, Edits<'w>), Outcome> {
+        let By {
+            router, settings, ..
+        } = self.by;
+        let config = &settings.config;
         // Empty, and no allocation, for a request without a dtab of its own.
         let mut dtab = Vec::new();
-        if self.by.server.clear_context {
-            context::clear(&mut self.head.fields);
-        } else {
-            context::take(&mut self.head.fields, &mut dtab);
-        }
+        let arrival = receive(&self.by, self.request, self.head, &mut dtab);
+        let arrival = arrival.map_err(Outcome::Refused)?;
         let mut name = router.shard.vector();
-        let settings = self.by.settings;
-        let config = &settings.config;
         let identified = settings
             .identifiers
             .identify(&config.dst_prefix, self.head, &mut name);
+        let edits = |route: Option<&'w Route>| {
+            let rules = route.map(|route| &route.rules);
+            Edits::new(&config.rules, rules, arrival, self.request)
+        };
         let route = match identified {
-            Ok(Identified::Named) => Ok(router.binder.bind(&name, &dtab)),
-            Ok(Identified::Answer(action)) => {
+            Ok(Identified::Named(route)) => Ok((router.binder.bind(&name, &dtab), edits(route))),
+            Ok(Identified::Answer(route)) => {
+                let edits = edits(Some(route));
                 let (response, draining) = (&mut *self.response, self.by.draining.get());
                 answer(
                     &router.shard,
-                    action,
+                    &route.action,
+                    &edits,
                     self.head,
                     response,
                     self.request,
@@ -163,8 +170,9 @@ impl Walk<'_, '_> {
             Err(refusal) => Err(Outcome::Refused(refusal)),
         };
         router.shard.recycle(name);
-        let route = route?;
+        let (route, edits) = route?;
         context::pass_on(&mut self.head.fields, &dtab);
+        edits.request(&router.shard, self.head);
         let random = &mut || router.random();
         let known = match route.poll_leaf(&router.shard, random) {
             Poll::Ready(known) => known,
@@ -194,7 +202,7 @@ impl Walk<'_, '_> {
             let text = format!("{} cannot be resolved: {why}", client.target.id);
             Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
         })?;
-        Ok(leaf)
+        Ok((leaf, edits))
     }
 
     /// Waits for the slow path, as long as the timer and the client allow.
@@ -226,9 +234,16 @@ impl Walk<'_, '_> {
         }
     }
 
-    async fn attempt(&mut self, leaf: &Leaf, endpoint: Arc<Endpoint>, fresh: bool) -> Ended {
+    async fn attempt(
+        &mut self,
+        leaf: &Leaf,
+        edits: &Edits<'_>,
+        endpoint: Arc<Endpoint>,
+        fresh: bool,
+    ) -> Ended {
         let (router, client) = (self.by.router, &leaf.client);
-        let policy = &self.by.settings.config.client;
+        let config = &self.by.settings.config;
+        let policy = &config.client;
         let in_flight = InFlight::begin(endpoint);
         let endpoint = &in_flight.0;
         let now = router.shard.now();
@@ -249,8 +264,11 @@ impl Walk<'_, '_> {
             },
         };
         let mut upstream = Exchange::new(connection, reused);
-        upstream.send_head(&router.shard, self.head, &leaf.destination);
-        let stop = self.pump(&mut upstream).await;
+        let mut lines = router.shard.vector();
+        edits.put_lines(config.propagator, router.random(), &mut lines);
+        upstream.send_head(&router.shard, self.head, &[&leaf.destination, &lines]);
+        router.shard.recycle(lines);
+        let stop = self.pump(&mut upstream, edits).await;
         match stop {
             Stop::Done => {
                 if let Some(connection) = upstream.into_idle() {
@@ -330,7 +348,7 @@ impl Walk<'_, '_> {
     }
 
     /// Moves the bodies and watches the clocks.
-    async fn pump(&mut self, upstream: &mut Exchange) -> Stop {
+    async fn pump(&mut self, upstream: &mut Exchange, edits: &Edits<'_>) -> Stop {
         let (shard, settings) = (&self.by.router.shard, self.by.settings);
         let (body_timeout, attempt_timeout) = {
             let client = &settings.config.client;
@@ -349,6 +367,8 @@ impl Walk<'_, '_> {
             shard,
             limits: &settings.limits,
             request: self.request,
+            head: self.head,
+            edits,
             upstream,
             response: self.response,
             may_upgrade: self.head.upgrade().is_some(),

@@ -12,9 +12,10 @@ use std::task::Poll;
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::h1::Limits;
-use crate::http::{BodyLength, Name, ResponseHead};
+use crate::http::{BodyLength, Name, RequestHead, ResponseHead};
 
 use super::context;
+use super::edits::Edits;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Exchange, HeadEvent};
 use super::h1::wire::{BodyEvent, BodyFault};
@@ -45,6 +46,8 @@ pub struct Pump<'p, 'c> {
     pub shard: &'p Shard,
     pub limits: &'p Limits,
     pub request: &'p mut Request<'c>,
+    pub head: &'p RequestHead,
+    pub edits: &'p Edits<'p>,
     pub upstream: &'p mut Exchange,
     pub response: &'p mut ResponseHead,
     /// The client asked for another protocol.
@@ -164,19 +167,21 @@ impl Pump<'_, '_> {
                 text,
             )));
         }
-        if switches || (self.is_connect && (200..300).contains(&self.response.status)) {
-            self.request
-                .send_head(self.shard, self.response, false, None);
-            return Poll::Ready(Stop::Upgraded);
-        }
+        let tunnels = switches || (self.is_connect && (200..300).contains(&self.response.status));
         if self.clear_context {
             let fields = &mut self.response.fields;
-            if fields.get(Name::L5dErr).is_some() {
+            if fields.get(Name::L5dErr).is_some() && !tunnels {
                 let (status, text) = (self.response.status, "a proxy behind this one refused");
                 let refusal = Refusal::backend(status, "upstream-refused", text);
                 return Poll::Ready(Stop::Refused(refusal));
             }
             context::clear(fields);
+        }
+        self.edits.response(self.shard, self.head, self.response);
+        if tunnels {
+            self.request
+                .send_head(self.shard, self.response, false, None);
+            return Poll::Ready(Stop::Upgraded);
         }
         // The first bytes of the body mostly came with the head: they leave with it too.
         let first = match self.response.body {

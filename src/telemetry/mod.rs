@@ -6,5 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod router;
+pub mod trace;
 
 pub use router::{RouterSnapshot, RouterStats};
+pub use trace::Trace;

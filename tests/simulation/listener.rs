@@ -61,4 +61,7 @@ fn a_listener_resumed_at_once_accepts_on() {
         }
     }
     assert!(accepted.get());
+    // Whatever a shard calls the time of day follows from the seed, too.
+    let begin = 1_000_000_000_000;
+    assert_eq!(proxy.wall_clock_ms(), begin + proxy.now() / MILLI);
 }

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod documented;
+mod headers;
 mod mutated;
 mod policies;
 mod refused;

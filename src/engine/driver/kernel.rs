@@ -19,6 +19,18 @@ pub fn monotonic_ns() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// Nanoseconds since the epoch, by the wall clock.
+pub fn realtime_ns() -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: `time` is writable; the real-time clock exists on every Linux.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut time) };
+    // Before 1970, as on a machine without a battery: 1970.
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// The descriptor that wakes a driver from other threads.
 pub fn event_fd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed.
@@ -123,4 +135,11 @@ pub fn peer_addr(fd: Fd) -> io::Result<SocketAddr> {
         .peer_addr()?
         .as_socket()
         .ok_or_else(|| io::Error::other("a peer without an internet address"))
+}
+
+pub fn local_addr(fd: Fd) -> io::Result<SocketAddr> {
+    SockRef::from(&borrow(fd))
+        .local_addr()?
+        .as_socket()
+        .ok_or_else(|| io::Error::other("a socket without an internet address"))
 }

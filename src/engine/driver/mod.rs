@@ -125,6 +125,15 @@ impl Driver {
         each!(self, d => d.now())
     }
 
+    /// Nanoseconds since the epoch, on the clock that people live by. It may jump.
+    #[must_use]
+    pub fn wall_clock(&self) -> u64 {
+        match self {
+            Driver::Uring(_) | Driver::Epoll(_) => kernel::realtime_ns(),
+            Driver::Sim(sim) => sim.wall_clock(),
+        }
+    }
+
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -233,6 +242,17 @@ impl Driver {
     /// What the kernel says; a socket that is no longer connected has no peer.
     pub fn peer_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
         each!(self, d => d.peer_addr(fd))
+    }
+
+    /// The address on this side of a connection.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub fn local_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+        match self {
+            Driver::Uring(_) | Driver::Epoll(_) => kernel::local_addr(fd),
+            Driver::Sim(sim) => sim.local_addr(fd),
+        }
     }
 
     /// One turn: hand the kernel what was asked for, give it fresh buffers, wait for completions

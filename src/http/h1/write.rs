@@ -18,7 +18,7 @@ pub struct RequestOptions<'l> {
     /// `te: trailers`: trailers of the response will be passed on.
     pub te_trailers: bool,
     /// Whole field lines, each with its end: the caller answers for their form.
-    pub lines: &'l [u8],
+    pub lines: &'l [&'l [u8]],
 }
 
 /// How a response is framed for the client that gets it.
@@ -77,7 +77,7 @@ pub fn write_request_with(
     );
     out.extend_from_slice(b"\r\n");
     put_fields(out, &head.fields, is_end_to_end);
-    out.extend_from_slice(options.lines);
+    put(out, options.lines);
     match body {
         BodyLength::Empty if head.method.expects_content() => put_length(out, 0),
         BodyLength::Empty => {}

@@ -7,11 +7,13 @@ use crate::http::h1::{self, BodyDecoder, HeadReader, Limits, Progress, ResponseF
 use crate::http::{BodyLength, Fields, Method, RequestHead, ResponseHead, Version};
 
 use super::wire::{BodyEvent, BodyFault, BodyWriter, Wire};
+use crate::router::ends::Ends;
 use crate::router::refusal::Refusal;
 
 /// A client's connection between requests.
 pub struct Connection {
     wire: Wire,
+    ends: Ends,
 }
 
 /// What reading a head came to.
@@ -30,6 +32,7 @@ impl Connection {
     pub fn new(socket: Socket) -> Connection {
         Connection {
             wire: Wire::new(socket),
+            ends: Ends::default(),
         }
     }
 
@@ -141,6 +144,12 @@ impl<'a> Request<'a> {
             self.consumed = true;
         }
         event
+    }
+
+    /// Both ends of its connection, and the socket to ask for them.
+    #[must_use]
+    pub fn ends(&self) -> (&Ends, &Socket) {
+        (&self.connection.ends, &self.connection.wire.socket)
     }
 
     /// Whether the whole request was received.

@@ -88,7 +88,7 @@ impl Exchange {
     }
 
     /// Writes the request's head, with more lines to it.
-    pub fn send_head(&mut self, shard: &Shard, head: &RequestHead, lines: &[u8]) {
+    pub fn send_head(&mut self, shard: &Shard, head: &RequestHead, lines: &[&[u8]]) {
         let mut bytes = shard.vector();
         let options = h1::RequestOptions {
             // The backend's own 100 (Continue) is passed on.

@@ -3,15 +3,17 @@
 //! These are no errors. They carry no `l5d-err` and count by their status, like a replica's.
 
 use super::conditions::without_port;
-use crate::config::resolved::{Action, Fixed, Part, Target};
+use crate::config::resolved::{Action, Fixed, Format, Part};
 use crate::engine::Shard;
 use crate::http::{BodyLength, RequestHead, ResponseHead, Version};
+use crate::router::edits::Edits;
 use crate::router::h1::inbound::Request;
 
 /// Answers a request by its route, which names no backend.
 pub fn answer(
     shard: &Shard,
     action: &Action,
+    edits: &Edits<'_>,
     head: &RequestHead,
     response: &mut ResponseHead,
     request: &mut Request<'_>,
@@ -29,6 +31,7 @@ pub fn answer(
         Action::Respond(fixed) => respond(fixed, response),
         Action::Name { .. } => &[],
     };
+    edits.answer(shard, head, response);
     request.answer(shard, response, body, draining);
 }
 
@@ -59,7 +62,7 @@ fn respond<'f>(fixed: &'f Fixed, response: &mut ResponseHead) -> &'f [u8] {
 }
 
 /// Where a redirect of this request leads.
-pub fn write_target(to: &Target, head: &RequestHead, into: &mut Vec<u8>) {
+pub fn write_target(to: &Format, head: &RequestHead, into: &mut Vec<u8>) {
     let (path, target) = (head.path(), head.target());
     for part in &to.parts {
         into.extend_from_slice(match part {
@@ -69,6 +72,8 @@ pub fn write_target(to: &Target, head: &RequestHead, into: &mut Vec<u8>) {
             Part::Path => path,
             Part::Query => &target[path.len()..],
             Part::Host => without_port(head.authority()),
+            // Not among the variables of a redirect.
+            Part::ClientIp | Part::RequestId => b"",
         });
     }
 }

@@ -7,7 +7,6 @@
 pub mod answer;
 pub mod conditions;
 mod plain;
-mod rewrite;
 pub mod routes;
 
 use std::fmt;
@@ -29,10 +28,10 @@ enum Way {
 
 /// What identification came to.
 pub enum Identified<'i> {
-    /// The request has a name.
-    Named,
+    /// The request has a name, by a route or otherwise.
+    Named(Option<&'i Route>),
     /// Its route answers it.
-    Answer(&'i Action),
+    Answer(&'i Route),
 }
 
 impl Identifiers {
@@ -84,7 +83,7 @@ impl Way {
     ) -> Result<Identified<'_>, Missed<'_>> {
         match self {
             Way::Plain(identifier) => {
-                plain::identify(identifier, head, name).map(|()| Identified::Named)
+                plain::identify(identifier, head, name).map(|()| Identified::Named(None))
             }
             Way::Routes(table) => match table.find(head) {
                 Some(route) => Ok(take(route, head, name)),
@@ -120,7 +119,7 @@ impl fmt::Display for Missed<'_> {
 /// Does to a request what its route says.
 fn take<'r>(route: &'r Route, head: &mut RequestHead, name: &mut Vec<u8>) -> Identified<'r> {
     let Action::Name { name: own, rewrite } = &route.action else {
-        return Identified::Answer(&route.action);
+        return Identified::Answer(route);
     };
     name.extend_from_slice(own.as_encoded());
     if let Some(rewrite) = rewrite {
@@ -128,9 +127,10 @@ fn take<'r>(route: &'r Route, head: &mut RequestHead, name: &mut Vec<u8>) -> Ide
             PathPattern::Prefix(matched) | PathPattern::Exact(matched) => matched.len(),
             PathPattern::Any | PathPattern::Regex(_) => 0,
         };
-        rewrite::replace_start(head, matched, rewrite.as_bytes(), name);
+        let fits = head.replace_start(matched, rewrite.as_bytes(), name);
+        debug_assert!(fits, "parts of checked targets are a target");
     }
-    Identified::Named
+    Identified::Named(Some(route))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The identifiers that take a name from one place of the head.
 
-use super::{Missed, rewrite};
+use super::Missed;
 use crate::config::resolved::Identifier;
 use crate::http::{RequestHead, Version};
 use crate::naming::Path;
@@ -61,7 +61,8 @@ pub fn identify<'i>(
             }
             if *consume {
                 let consumed = length_of(head.path(), *n);
-                rewrite::replace_start(head, consumed, b"", name);
+                let fits = head.replace_start(consumed, b"", name);
+                debug_assert!(fits, "a part of a target is a target");
             }
             Ok(())
         }

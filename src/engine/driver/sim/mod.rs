@@ -202,6 +202,13 @@ impl SimDriver {
         self.net.now()
     }
 
+    /// The virtual clock, as if it had begun in September 2001.
+    #[must_use]
+    pub fn wall_clock(&self) -> u64 {
+        const BEGIN: u64 = 1_000_000_000_000_000_000;
+        BEGIN + self.net.now()
+    }
+
     #[must_use]
     pub fn wake_handle(&self) -> WakeHandle {
         WakeHandle::Sim(self.net.0.borrow().drivers[self.id].wake.clone())
@@ -332,8 +339,18 @@ impl SimDriver {
     /// # Errors
     /// `ENOTCONN`, before the connection and after its reset.
     pub fn peer_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+        self.addrs(fd).map(|[_, peer]| peer)
+    }
+
+    /// # Errors
+    /// As [`SimDriver::peer_addr`].
+    pub fn local_addr(&self, fd: Fd) -> io::Result<SocketAddr> {
+        self.addrs(fd).map(|[local, _]| local)
+    }
+
+    fn addrs(&self, fd: Fd) -> io::Result<[SocketAddr; 2]> {
         let net = self.net.0.borrow();
-        let found = net.socket_of(fd.0).and_then(|id| net.peer_addr(id));
+        let found = net.socket_of(fd.0).and_then(|id| net.addrs(id));
         found.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOTCONN))
     }
 

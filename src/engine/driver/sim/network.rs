@@ -256,11 +256,12 @@ impl Net {
         }
     }
 
-    pub(super) fn peer_addr(&self, id: u64) -> Option<SocketAddr> {
+    /// The addresses of a connection that lives: the socket's own, and its peer's.
+    pub(super) fn addrs(&self, id: u64) -> Option<[SocketAddr; 2]> {
         let Body::Stream { conn, side } = self.sockets.get(&id)?.body else {
             return None;
         };
         let conn = self.conns.get(&conn)?;
-        (!conn.sides[side].dead).then_some(conn.addrs[1 - side])
+        (!conn.sides[side].dead).then_some([conn.addrs[side], conn.addrs[1 - side]])
     }
 }

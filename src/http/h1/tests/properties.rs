@@ -66,7 +66,7 @@ fn describe(head: &RequestHead) -> String {
     let options = RequestOptions {
         expect_continue: head.expect_continue,
         te_trailers: head.te_trailers,
-        lines: b"",
+        lines: &[],
     };
     write_request_with(&mut out, head, head.body, options);
     text(&out)

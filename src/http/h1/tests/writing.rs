@@ -24,7 +24,7 @@ fn requests() {
     let options = RequestOptions {
         expect_continue: true,
         te_trailers: true,
-        lines: b"",
+        lines: &[],
     };
     let out = written(|out| write_request_with(out, &head, BodyLength::Exact(3), options));
     let end = "content-length: 3\nexpect: 100-continue\nte: trailers\nconnection: te\n\n";

@@ -218,6 +218,7 @@ fn route() -> impl Strategy<Value = Route> {
             name: crate::naming::Path::empty(),
             rewrite: None,
         },
+        rules: Default::default(),
     })
 }
 

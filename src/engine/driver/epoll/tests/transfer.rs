@@ -28,6 +28,8 @@ fn echoes_between_two_of_its_sockets() {
     }
     let server = server.unwrap();
     assert_eq!(bench.driver.peer_addr(client).unwrap(), addr);
+    let local = crate::engine::driver::kernel::local_addr(server);
+    assert_eq!(local.unwrap(), addr);
     let sock = sys::borrow(server.0);
     assert!(SockRef::from(&sock).tcp_nodelay().unwrap());
     let receives = [(bench.op(), server), (bench.op(), client)];

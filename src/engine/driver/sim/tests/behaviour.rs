@@ -95,6 +95,8 @@ fn connections_spread_over_the_listeners() {
     assert!(one.len() > 4 && other.len() > 4);
     let peer = world.driver(PEER).peer_addr(Fd(one[0])).unwrap();
     assert_eq!(peer.ip().to_string(), "10.0.0.1");
+    let local = world.driver(PEER).local_addr(Fd(one[0])).unwrap();
+    assert_eq!(local, server());
     assert_eq!(world.net.open_sockets(Role::Peer), 34);
 }
 
