@@ -6,7 +6,7 @@
 //!
 //! | floor | rooms |
 //! |---|---|
-//! | 1 | [`naming`], [`balance`], [`http`] (pure), [`engine`] (the only one that knows descriptors) |
+//! | 1 | [`naming`], [`balance`], [`resilience`], [`http`] (pure), [`engine`] (the only one that knows descriptors) |
 //! | 2 | [`telemetry`], [`config`] |
 //! | 3 | [`router`]: the data path |
 //! | 4 | [`discovery`]: what the slow path learns of replicas |
@@ -23,5 +23,6 @@ pub mod discovery;
 pub mod engine;
 pub mod http;
 pub mod naming;
+pub mod resilience;
 pub mod router;
 pub mod telemetry;
