@@ -20,11 +20,21 @@
 //! much. One that joins or leaves moves the ends of windows by less than its length. Connections to
 //! those that fell out are not closed here: they are idle, and the pool lets idle ones go.
 
-use super::config;
-use super::config::{Place, nanos};
+use std::sync::Arc;
+
+use super::config::{self, Place, nanos};
+use super::endpoint::Endpoint;
+use super::hash;
+use super::method::{Ask, Method, Start};
+use super::p2c::{self, Load};
 use super::rng::scale;
-use super::roster::Roster;
+use super::roster::{Drawn, Roster, Sight};
 use super::shares::{Shares, Span};
+
+/// The order of endpoints on the ring, the same in every process.
+pub(super) fn arrange(members: &mut [(Arc<Endpoint>, u64)]) {
+    members.sort_by_cached_key(|(endpoint, _)| (hash::address(endpoint.addr), endpoint.addr));
+}
 
 /// A fraction of 2^64 as one of another number.
 fn part(fraction: u64, whole: u64) -> u64 {
@@ -34,7 +44,7 @@ fn part(fraction: u64, whole: u64) -> u64 {
 /// Where a shard's window begins, and how wide it is.
 #[derive(Debug)]
 pub(super) struct Aperture {
-    pub band: Band,
+    band: Band,
     /// The endpoint in which the shard stands.
     index: usize,
     /// How far into it, as a fraction of 2^64.
@@ -43,19 +53,26 @@ pub(super) struct Aperture {
 }
 
 impl Aperture {
-    /// The window of a shard over these shares, none of which is reduced yet.
-    pub fn new(band: Band, place: Place, shares: &Shares) -> Aperture {
+    /// The window of a shard, which goes on from the one that it had.
+    pub fn new(config: &config::Aperture, start: &Start<'_>) -> Aperture {
+        let band = Band::new(config, start.roster.len());
+        let band = match start.before.and_then(|before| before.band()) {
+            Some(before) => band.continuing(before),
+            None => band,
+        };
+        Aperture::placed(band, start.place, start.roster.shares())
+    }
+
+    fn placed(band: Band, place: Place, shares: &Shares) -> Aperture {
         let stand = part(place.coordinate(), shares.total());
-        let index = if shares.total() > 0 {
-            shares.find(stand)
-        } else {
-            0
+        let (index, offset) = match shares.total() {
+            0 => (0, 0),
+            _ => {
+                let index = shares.find(stand);
+                let into = u128::from(stand - shares.before(index)) << 64;
+                (index, (into / u128::from(shares.get(index))) as u64)
+            }
         };
-        let (begin, length) = match shares.total() {
-            0 => (0, 1),
-            _ => (shares.before(index), shares.get(index)),
-        };
-        let offset = ((u128::from(stand - begin) << 64) / u128::from(length)) as u64;
         Aperture {
             band,
             index,
@@ -65,7 +82,7 @@ impl Aperture {
     }
 
     /// The window at present.
-    pub fn span(&self, roster: &Roster) -> Span {
+    fn span(&self, roster: &Roster) -> Span {
         let shares = roster.shares();
         let (total, present) = (shares.total(), shares.present().max(1) as u64);
         if total == 0 {
@@ -92,6 +109,29 @@ impl Aperture {
             start: if start >= total { start - total } else { start },
             length: length.max(1),
         }
+    }
+}
+
+impl Method for Aperture {
+    fn draw(&mut self, roster: &mut Roster, ask: &mut Ask<'_>, sight: Sight) -> Option<Drawn> {
+        let span = self.span(roster);
+        p2c::draw(roster, span, Load::Outstanding, sight, ask)
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+
+    fn begin(&mut self, now_ns: u64) {
+        self.band.begin(now_ns);
+    }
+
+    fn end(&mut self, now_ns: u64) {
+        self.band.end(now_ns);
+    }
+
+    fn band(&self) -> Option<&Band> {
+        Some(&self.band)
     }
 }
 
@@ -176,11 +216,8 @@ impl Band {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::endpoint::Endpoint;
-    use super::super::roster::Sight;
     use super::super::shares::UNIT;
     use super::*;
 
@@ -267,7 +304,7 @@ mod tests {
             shards: 4,
             process_seed: u64::MAX / 7,
         };
-        let mut aperture = Aperture::new(band(1, roster.len()), place, roster.shares());
+        let mut aperture = Aperture::placed(band(1, roster.len()), place, roster.shares());
         aperture.band.size = size;
         aperture
     }
@@ -341,7 +378,7 @@ mod tests {
         }
         assert_eq!(aperture.span(&roster).length, 0);
         let empty = Roster::new(Vec::new());
-        let aperture = Aperture::new(band(1, 0), Place::default(), empty.shares());
+        let aperture = Aperture::placed(band(1, 0), Place::default(), empty.shares());
         assert_eq!(aperture.span(&empty).length, 0);
     }
 

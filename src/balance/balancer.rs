@@ -20,6 +20,7 @@ use std::sync::Arc;
 use super::config::{BalancerConfig, Kind, MAX_EXCLUDED, Outcome, Pick, Place, nanos};
 use super::endpoint::{Endpoint, Status};
 use super::group::Group;
+use super::method::Ask;
 use super::p2c::Load;
 use super::replicas::ReplicaSet;
 use super::rng::{mix, scale};
@@ -126,7 +127,7 @@ impl Balancer {
     }
 
     /// Picks the endpoint for one request; `None` only if there is none at all. O(log n).
-    pub fn pick<R: FnMut() -> u64>(&mut self, mut pick: Pick<'_, R>) -> Option<Arc<Endpoint>> {
+    pub fn pick<R: FnMut() -> u64>(&mut self, pick: Pick<'_, R>) -> Option<Arc<Endpoint>> {
         if self.set.len() < 2 {
             return self.set.endpoints.first().map(Arc::clone);
         }
@@ -140,7 +141,11 @@ impl Balancer {
         self.tally.panicked += u64::from(sight.panic);
         let mut excluded = [(0, 0); MAX_EXCLUDED];
         let excluded = self.exclude(pick.excluded, &mut excluded, sight);
-        let (group, index) = self.search(&mut pick, sight, excluded.len());
+        let mut ask = Ask {
+            random: pick.random,
+            hash: pick.hash,
+        };
+        let (group, index) = self.search(&mut ask, sight, excluded.len());
         for &(group, index) in excluded {
             self.groups[group as usize].suspend(index as usize, false, sight);
         }
@@ -195,57 +200,45 @@ impl Balancer {
     }
 
     /// Draws until somebody is open.
-    fn search<R: FnMut() -> u64>(
-        &mut self,
-        pick: &mut Pick<'_, R>,
-        sight: Sight,
-        excluded: usize,
-    ) -> (usize, usize) {
+    fn search(&mut self, ask: &mut Ask<'_>, sight: Sight, excluded: usize) -> (usize, usize) {
         let mut last = None;
         for effort in 0..self.config.max_effort.max(1) {
-            let Some(at) = self.zone(pick, effort) else {
+            let Some(at) = self.zone(ask, effort) else {
                 break;
             };
             let group = &mut self.groups[at];
-            let Some(drawn) = group.draw(pick, sight) else {
+            let Some(drawn) = group.draw(ask, sight) else {
                 continue;
             };
             last = Some((at, drawn.index));
             if drawn.status == Status::Open || sight.panic {
-                group.picked(drawn.index, pick);
+                group.picked(drawn.index, ask);
                 return (at, drawn.index);
             }
         }
         self.tally.exhausted += 1;
-        last.unwrap_or_else(|| self.anybody(pick, sight, excluded))
+        last.unwrap_or_else(|| self.anybody(ask, sight, excluded))
     }
 
     /// The group that is to take a request; `None` if nobody has a share.
-    fn zone<R: FnMut() -> u64>(&self, pick: &mut Pick<'_, R>, effort: u32) -> Option<usize> {
+    fn zone(&self, ask: &mut Ask<'_>, effort: u32) -> Option<usize> {
         let capacity = |group: &Group| group.roster.shares().total();
         if let [single] = &self.groups[..] {
             return (capacity(single) > 0).then_some(0);
         }
-        let random = match pick
-            .hash
-            .filter(|_| matches!(self.config.kind, Kind::RingHash(_)))
-        {
+        let hashing = matches!(self.config.kind, Kind::RingHash(_));
+        let random = match ask.hash.filter(|_| hashing) {
             // Like requests shall meet in one zone, too; a second try may go elsewhere.
             Some(hash) => mix(hash.wrapping_add(STRIDE.wrapping_mul(u64::from(effort) + 1))),
-            None => (pick.random)(),
+            None => (ask.random)(),
         };
         zones::choose(self.groups.iter().map(capacity), self.local, random)
     }
 
     /// The better of two random endpoints, whatever is known of them.
-    fn anybody<R: FnMut() -> u64>(
-        &self,
-        pick: &mut Pick<'_, R>,
-        sight: Sight,
-        excluded: usize,
-    ) -> (usize, usize) {
+    fn anybody(&self, ask: &mut Ask<'_>, sight: Sight, excluded: usize) -> (usize, usize) {
         let mut somebody = || {
-            let start = scale((pick.random)(), self.set.len());
+            let start = scale((ask.random)(), self.set.len());
             // Among so many there is one that is not suspended.
             let near = (start..=start + excluded).map(|at| self.seat(at % self.set.len()));
             let mut near = near.filter(|&(group, index)| {
@@ -314,10 +307,8 @@ impl Balancer {
 
     /// The group that counts the requests of an endpoint, if its kind has to.
     fn counting(&mut self, endpoint: &Endpoint) -> Option<(&mut Group, Option<usize>)> {
-        if matches!(
-            self.config.kind,
-            Kind::P2c | Kind::Ewma { .. } | Kind::RoundRobin
-        ) {
+        // All groups are of one kind.
+        if !self.groups.first()?.method.counts() {
             return None;
         }
         if let Some(&(group, index)) = self.seats.get(&endpoint.addr) {
@@ -353,11 +344,11 @@ impl Balancer {
         };
         let wait = |endpoint: &Endpoint| {
             let &(group, index) = self.seats.get(&endpoint.addr)?;
-            self.groups[group as usize].wait(index as usize)
+            self.groups[group as usize].method.wait(index as usize)
         };
         let group = |(zone, members)| {
             let before = self.groups.iter().find(|group| group.zone == zone);
-            let mut group = Group::new(zone, members, &self.config.kind, self.place, before, wait);
+            let mut group = Group::new(zone, members, &self.config.kind, self.place, before, &wait);
             group.survey(sight);
             group
         };

@@ -210,9 +210,10 @@ impl Endpoint {
         self.revive_at.store(at, Relaxed);
     }
 
-    /// Keeps requests away until [`Endpoint::open`], [`Endpoint::busy_until`] or
-    /// [`Endpoint::close`]; true if the time that it was busy until has come and no other shard
-    /// was faster. That one request may probe it.
+    /// True if the time that it was busy until has come and no other shard was faster: this one
+    /// request may probe it, and others are kept away. Whoever gets the probe must end that, by
+    /// [`Endpoint::open`], [`Endpoint::busy_until`] or [`Endpoint::close`], however the request
+    /// ends.
     pub fn claim_probe(&self, now_ns: u64) -> bool {
         let at = self.revive_at.load(Relaxed);
         let due = at != 0 && at < INDEFINITELY && now_ns >= at;

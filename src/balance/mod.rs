@@ -19,6 +19,7 @@ mod ewma;
 mod group;
 mod hash;
 mod heap;
+mod method;
 mod p2c;
 mod queue;
 mod replicas;

@@ -10,6 +10,7 @@
 //! distinct: a pair of one and the same would be a plain random choice.
 
 use super::endpoint::{Endpoint, Status};
+use super::method::{Ask, Method};
 use super::roster::{Drawn, Roster, Sight};
 use super::shares::Span;
 
@@ -32,16 +33,27 @@ impl Load {
     }
 }
 
+/// Two choices among all.
+#[derive(Debug)]
+pub(super) struct TwoChoices(pub Load);
+
+impl Method for TwoChoices {
+    fn draw(&mut self, roster: &mut Roster, ask: &mut Ask<'_>, sight: Sight) -> Option<Drawn> {
+        let span = roster.shares().span();
+        draw(roster, span, self.0, sight, ask)
+    }
+}
+
 /// Draws two members of a stretch and takes the better; `None` if nobody there has a share.
 pub(super) fn draw(
     roster: &mut Roster,
     span: Span,
     load: Load,
     sight: Sight,
-    random: &mut impl FnMut() -> u64,
+    ask: &mut Ask<'_>,
 ) -> Option<Drawn> {
-    let first = roster.shares().draw(span, random())?;
-    let second = roster.shares().draw_other(span, first, random());
+    let first = roster.shares().draw(span, (ask.random)())?;
+    let second = roster.shares().draw_other(span, first, (ask.random)());
     let mut seen = |index| Drawn {
         index,
         status: roster.look(index, sight),
@@ -54,13 +66,7 @@ pub(super) fn draw(
 }
 
 /// The healthier of two; of equals the less loaded; of equals the first.
-pub(super) fn better(
-    roster: &Roster,
-    first: Drawn,
-    second: Drawn,
-    load: Load,
-    sight: Sight,
-) -> Drawn {
+fn better(roster: &Roster, first: Drawn, second: Drawn, load: Load, sight: Sight) -> Drawn {
     let rank = |drawn: Drawn| {
         let (endpoint, capacity) = (
             &roster.member(drawn.index).endpoint,

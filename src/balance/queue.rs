@@ -10,6 +10,8 @@
 //! A binary heap that knows the place of each member, so that the key of any of them may change.
 //! Whoever was away for long has an old turn: it is next when it comes back, but only once.
 
+use super::method::Start;
+
 /// The order: the least is next.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 struct Key {
@@ -38,6 +40,16 @@ impl Queue {
             keys,
             clock: 0.0,
         }
+    }
+
+    /// A queue for the members of a group: who was waiting for a turn goes on waiting, the others
+    /// wait for this part of the pause that their weight gives.
+    pub fn starting(start: &Start<'_>, part: impl Fn(usize) -> f64) -> Queue {
+        let roster = start.roster;
+        Queue::new((0..roster.len()).map(|index| {
+            let wait = (start.wait)(&roster.member(index).endpoint);
+            wait.unwrap_or_else(|| part(index) / roster.capacity(index))
+        }))
     }
 
     /// The member that is next.

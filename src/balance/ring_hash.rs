@@ -18,11 +18,13 @@
 
 use super::config;
 use super::hash;
+use super::method::{Ask, Method};
+use super::p2c::{self, Load};
 use super::rng::mix;
 use super::roster::{Drawn, Roster, Sight};
 use super::shares::UNIT;
 
-/// Points of a ring at most: sorting them must not hold up a shard when the set changes.
+/// Points of a ring at most, while each member has one: sorting them must not hold up a shard when the set changes.
 const MAX_POINTS: u64 = 1 << 17;
 /// Bits of a point that say whose it is; the others are where it is.
 const OWNER_BITS: u32 = 20;
@@ -69,7 +71,7 @@ impl Ring {
 
     /// Who a hash belongs to, or whoever is next to it and can take the request; `None` if nobody
     /// is found.
-    pub fn walk(&mut self, hash: u64, roster: &mut Roster, sight: Sight) -> Option<Drawn> {
+    fn walk(&mut self, hash: u64, roster: &mut Roster, sight: Sight) -> Option<Drawn> {
         let start = self.points.partition_point(|point| *point < hash & !OWNER);
         let mut last = None;
         let walk = (start..self.points.len()).chain(0..start);
@@ -94,11 +96,29 @@ impl Ring {
         let part = shares.get(index) as f64 / shares.total().max(1) as f64;
         (self.load_factor * (self.sum + 1) as f64 * part).ceil()
     }
+}
 
-    /// Takes in how many requests a member has.
-    pub fn file(&mut self, index: usize, roster: &Roster) {
+impl Method for Ring {
+    fn draw(&mut self, roster: &mut Roster, ask: &mut Ask<'_>, sight: Sight) -> Option<Drawn> {
+        let found = ask.hash.and_then(|hash| self.walk(hash, roster, sight));
+        found.or_else(|| {
+            // After the walk, which has looked at some and changed their shares.
+            let span = roster.shares().span();
+            p2c::draw(roster, span, Load::Outstanding, sight, ask)
+        })
+    }
+
+    fn file(&mut self, index: usize, roster: &Roster) {
         let now = roster.member(index).endpoint.outstanding();
         let was = std::mem::replace(&mut self.seen[index], now);
         self.sum = self.sum + u64::from(now) - u64::from(was);
+    }
+
+    fn counts(&self) -> bool {
+        true
+    }
+
+    fn audits(&self) -> usize {
+        4
     }
 }

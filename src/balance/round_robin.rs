@@ -5,32 +5,47 @@
 //! equal distances, or all shards would send their first requests to the same few endpoints. One
 //! that is not open leaves the circle until it is found to be well again.
 
+use super::method::{Ask, Method, Start};
 use super::queue::Queue;
-use super::roster::Roster;
+use super::rng::scale;
+use super::roster::{Drawn, Roster, Sight};
 
 /// See the module's head.
 #[derive(Debug)]
-pub(super) struct RoundRobin {
-    pub queue: Queue,
-}
+pub(super) struct RoundRobin(Queue);
 
 impl RoundRobin {
-    /// Whose turn it is, if anybody is in the queue.
-    pub fn next(&self) -> Option<usize> {
-        self.queue.top()
+    /// Nobody is in it until they are filed.
+    pub fn new(start: &Start<'_>) -> RoundRobin {
+        let len = start.roster.len();
+        let first = scale(start.place.coordinate(), len);
+        RoundRobin(Queue::starting(start, |index| {
+            ((index + len - first) % len) as f64 / len as f64
+        }))
+    }
+}
+
+impl Method for RoundRobin {
+    fn draw(&mut self, roster: &mut Roster, _: &mut Ask<'_>, sight: Sight) -> Option<Drawn> {
+        let index = self.0.top()?;
+        let status = roster.look(index, sight);
+        self.file(index, roster);
+        Some(Drawn { index, status })
     }
 
-    /// Lets a member in, or out if it has no share.
-    pub fn file(&mut self, index: usize, roster: &Roster) {
+    fn picked(&mut self, index: usize, roster: &Roster, _: &mut Ask<'_>) {
+        self.0.take_turn(index, 1.0 / roster.capacity(index));
+    }
+
+    fn file(&mut self, index: usize, roster: &Roster) {
         if roster.shares().get(index) > 0 {
-            self.queue.file(index, 0.0);
+            self.0.file(index, 0.0);
         } else {
-            self.queue.leave(index);
+            self.0.leave(index);
         }
     }
 
-    /// A member was picked.
-    pub fn picked(&mut self, index: usize, roster: &Roster) {
-        self.queue.take_turn(index, 1.0 / roster.capacity(index));
+    fn wait(&self, index: usize) -> Option<f64> {
+        Some(self.0.wait(index))
     }
 }

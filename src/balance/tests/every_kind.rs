@@ -222,3 +222,40 @@ fn shards_balance_as_one() {
         assert!(most <= bound, "{kind:?}: {most}");
     }
 }
+
+/// Shards on threads of their own, while health changes under them: every request is counted once,
+/// and its end takes it back.
+#[test]
+fn threads_share_endpoints() {
+    for kind in kinds() {
+        let set = set(30);
+        let config = of(kind);
+        std::thread::scope(|scope| {
+            for shard in 0..4 {
+                let (set, config) = (&set, &config);
+                scope.spawn(move || {
+                    let place = Place {
+                        shard,
+                        shards: 4,
+                        process_seed: 1,
+                    };
+                    let mut client = Client::at(config, set, place);
+                    for round in 0..40 {
+                        client.steady(50, 20);
+                        let endpoint = &set.endpoints[(7 * round + shard) % 30];
+                        if round % 3 == 0 {
+                            endpoint.open();
+                        } else {
+                            endpoint.busy_until(client.now + 100_000);
+                        }
+                    }
+                });
+            }
+        });
+        let total: u64 = set.endpoints.iter().map(|e| e.total()).sum();
+        assert_eq!(total, 4 * 40 * 50, "{:?}", config.kind);
+        assert!(set.endpoints.iter().all(|e| e.outstanding() == 0));
+        let judged: u64 = set.endpoints.iter().map(|e| e.successes()).sum();
+        assert_eq!(judged, total);
+    }
+}
