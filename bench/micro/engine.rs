@@ -1,27 +1,10 @@
-//! The parts of every request that are not its bytes: the balancer's pick and the timers.
+//! The parts of every request that are not its bytes: the timers.
 
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ringlink::balance::rng::Rng;
-use ringlink::balance::{ReplicaSet, p2c};
 use ringlink::engine::timer::TimerWheel;
-
-fn picks(c: &mut Criterion) {
-    for replicas in [2u16, 10, 1000] {
-        let addrs = (0..replicas).map(|n| ([10, 0, (n >> 8) as u8, n as u8], 80).into());
-        let set = ReplicaSet::from_addrs(addrs, None);
-        let mut rng = Rng::new(1);
-        c.bench_function(&format!("pick one of {replicas}"), |b| {
-            b.iter(|| {
-                let picked = p2c::pick(black_box(&set), &mut || rng.next_u64(), 1, None);
-                if let Some(endpoint) = picked {
-                    endpoint.begin();
-                }
-            });
-        });
-    }
-}
 
 fn timers(c: &mut Criterion) {
     const MS: u64 = 1_000_000;
@@ -53,5 +36,5 @@ fn timers(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, picks, timers);
+criterion_group!(benches, timers);
 criterion_main!(benches);

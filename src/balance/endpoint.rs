@@ -6,43 +6,94 @@
 //! few nanoseconds old makes a pick that would have been right a few nanoseconds ago; balancing by
 //! two random choices is made for information that stale.
 //!
-//! The counters share one padded line (two, where the prefetcher pulls pairs): a request touches
-//! them together, and neighbours in memory are other replicas, busy on other cores. The address,
-//! which never changes, lies outside it and stays in every core's cache.
+//! The words are in two pairs of lines (the prefetcher pulls pairs). What every request writes is
+//! together in one: a request touches all of it, and neighbours in memory are other replicas, busy
+//! on other cores. What changes only when the endpoint falls ill or recovers is in the other, with
+//! the address: it stays in every core's cache, so that a balancer may ask for the health of
+//! endpoints that it does not pick.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 
+use super::accrual::AccrualCell;
+use super::ewma::{self, PeakEwma};
+
 /// How long after a failed connect others are preferred.
 pub const UNREACHABLE_FOR_NS: u64 = 1_000_000_000;
+
+/// `revive_at` of an endpoint that is busy until told otherwise.
+const INDEFINITELY: u64 = u64::MAX - 1;
+/// `revive_at` of an endpoint that is closed.
+const CLOSED: u64 = u64::MAX;
+/// `born_at` of an endpoint that no balancer has seen yet.
+const UNSEEN: u64 = u64::MAX;
+
+/// Whether an endpoint should be given requests: the smaller, the better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// Yes.
+    Open,
+    /// Only if none is open: it has failed lately.
+    Busy,
+    /// Only if all are closed: it has said that it will serve no more.
+    Closed,
+}
 
 /// A replica's address and what traffic tells of it.
 #[derive(Debug)]
 pub struct Endpoint {
     /// Where it listens.
     pub addr: SocketAddr,
+    /// Where it stands, if that is known.
+    pub zone: Option<Arc<str>>,
+    /// Time of the last failed connect; 0 if a connect has succeeded since, or none failed.
+    unreachable_at: AtomicU64,
+    /// 0 if open, or when to try it again.
+    revive_at: AtomicU64,
+    /// When it joined a set that had others: 0 if it did not.
+    born_at: AtomicU64,
     counters: CachePadded<Counters>,
 }
 
 #[derive(Debug, Default)]
 struct Counters {
     outstanding: AtomicU32,
+    accrual: AccrualCell,
+    peak: PeakEwma,
     total: AtomicU64,
+    successes: AtomicU64,
     failures: AtomicU64,
-    /// Time of the last failed connect; 0 if a connect has succeeded since, or none failed.
-    unreachable_at: AtomicU64,
+    connect_failures: AtomicU64,
 }
 
 impl Endpoint {
-    /// A replica of which nothing is known yet.
+    /// A replica of which nothing is known yet, one of the first of its name.
     #[must_use]
     pub fn new(addr: SocketAddr) -> Endpoint {
         Endpoint {
             addr,
+            zone: None,
+            unreachable_at: AtomicU64::new(0),
+            revive_at: AtomicU64::new(0),
+            born_at: AtomicU64::new(0),
             counters: CachePadded::default(),
         }
+    }
+
+    /// The same in a zone.
+    #[must_use]
+    pub fn in_zone(self, zone: Option<Arc<str>>) -> Endpoint {
+        Endpoint { zone, ..self }
+    }
+
+    /// The same as one that joins others, and may have to warm up: see [`Endpoint::age`].
+    #[must_use]
+    pub fn newborn(self) -> Endpoint {
+        self.born_at.store(UNSEEN, Relaxed);
+        self
     }
 
     /// Counts a request that is sent to it.
@@ -57,6 +108,16 @@ impl Endpoint {
         debug_assert!(before > 0, "a request ended that never began");
     }
 
+    /// Counts a request that was judged.
+    pub fn judge(&self, success: bool) {
+        let counter = if success {
+            &self.counters.successes
+        } else {
+            &self.counters.failures
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
     /// Requests on their way, over all shards.
     #[must_use]
     pub fn outstanding(&self) -> u32 {
@@ -69,23 +130,61 @@ impl Endpoint {
         self.counters.total.load(Relaxed)
     }
 
-    /// Connects that failed, ever.
+    /// Requests ever judged to have succeeded.
+    #[must_use]
+    pub fn successes(&self) -> u64 {
+        self.counters.successes.load(Relaxed)
+    }
+
+    /// Requests ever judged to have failed.
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.counters.failures.load(Relaxed)
     }
 
+    /// Connects that failed, ever.
+    #[must_use]
+    pub fn connect_failures(&self) -> u64 {
+        self.counters.connect_failures.load(Relaxed)
+    }
+
+    /// The words of failure accrual.
+    #[must_use]
+    pub fn accrual(&self) -> &AccrualCell {
+        &self.counters.accrual
+    }
+
+    /// Takes in how long a request took that ended now, for [`Endpoint::ewma_load`]; the average
+    /// forgets with the time constant `decay_ns`.
+    pub fn observe(&self, rtt_ns: u64, now_ns: u64, decay_ns: u64) {
+        self.counters.peak.observe(rtt_ns, now_ns, decay_ns);
+    }
+
+    /// What a request would wait here, in ns: the peak-EWMA cost times the requests on their way
+    /// for its weight (1 for the average), this one included. See [`super::ewma`].
+    #[must_use]
+    pub fn ewma_load(&self, now_ns: u64, decay_ns: u64, weight: f64) -> f64 {
+        let cost = self.ewma_cost(now_ns, decay_ns);
+        ewma::load(cost, self.outstanding(), weight)
+    }
+
+    /// The peak-EWMA cost, ns; 0 if nothing was observed.
+    #[must_use]
+    pub fn ewma_cost(&self, now_ns: u64, decay_ns: u64) -> f64 {
+        self.counters.peak.cost(now_ns, decay_ns)
+    }
+
     /// Notes that a connect failed at this time (ns of the caller's monotonic clock).
     pub fn mark_unreachable(&self, now_ns: u64) {
-        self.counters.failures.fetch_add(1, Relaxed);
-        self.counters.unreachable_at.store(now_ns.max(1), Relaxed);
+        self.counters.connect_failures.fetch_add(1, Relaxed);
+        self.unreachable_at.store(now_ns.max(1), Relaxed);
     }
 
     /// Notes that a connect succeeded.
     pub fn mark_reachable(&self) {
         // Reads first: the usual case must not take the line away from the other cores.
-        if self.counters.unreachable_at.load(Relaxed) != 0 {
-            self.counters.unreachable_at.store(0, Relaxed);
+        if self.unreachable_at.load(Relaxed) != 0 {
+            self.unreachable_at.store(0, Relaxed);
         }
     }
 
@@ -93,9 +192,64 @@ impl Endpoint {
     /// that time the endpoint is worth a try again, with the traffic that comes.
     #[must_use]
     pub fn is_reachable(&self, now_ns: u64) -> bool {
-        let at = self.counters.unreachable_at.load(Relaxed);
+        let at = self.unreachable_at.load(Relaxed);
         // Clocks of shards may differ a little: a failure in the future has just happened.
         at == 0 || now_ns.saturating_sub(at) >= UNREACHABLE_FOR_NS
+    }
+
+    /// Gives it requests again, at once.
+    pub fn open(&self) {
+        if self.revive_at.load(Relaxed) != 0 {
+            self.revive_at.store(0, Relaxed);
+        }
+    }
+
+    /// Keeps requests away until this time; after it the endpoint is open again.
+    pub fn busy_until(&self, revive_at_ns: u64) {
+        let at = revive_at_ns.clamp(1, INDEFINITELY);
+        self.revive_at.store(at, Relaxed);
+    }
+
+    /// True if the time that it was busy until has come and no other shard was faster: this one
+    /// request may probe it, and others are kept away. Whoever gets the probe must end that, by
+    /// [`Endpoint::open`], [`Endpoint::busy_until`] or [`Endpoint::close`], however the request
+    /// ends.
+    pub fn claim_probe(&self, now_ns: u64) -> bool {
+        let at = self.revive_at.load(Relaxed);
+        let due = at != 0 && at < INDEFINITELY && now_ns >= at;
+        let claim = || {
+            let was = &self.revive_at;
+            was.compare_exchange(at, INDEFINITELY, Relaxed, Relaxed)
+        };
+        due && claim().is_ok()
+    }
+
+    /// Keeps requests away until told otherwise, more so than from a busy one.
+    pub fn close(&self) {
+        self.revive_at.store(CLOSED, Relaxed);
+    }
+
+    /// Whether it should be given requests now.
+    #[must_use]
+    pub fn status(&self, now_ns: u64) -> Status {
+        match self.revive_at.load(Relaxed) {
+            CLOSED => Status::Closed,
+            at if now_ns < at || at == INDEFINITELY => Status::Busy,
+            _ if !self.is_reachable(now_ns) => Status::Busy,
+            _ => Status::Open,
+        }
+    }
+
+    /// How long ago it joined a set that had others, ns; `None` if it was among the first. Sets are
+    /// made where no clock is, so its life begins when this is asked for the first time.
+    pub fn age(&self, now_ns: u64) -> Option<u64> {
+        let mut at = self.born_at.load(Relaxed);
+        if at == UNSEEN {
+            let now = now_ns.max(1);
+            let first = self.born_at.compare_exchange(at, now, Relaxed, Relaxed);
+            at = first.map_or_else(|other| other, |_| now);
+        }
+        (at != 0).then(|| now_ns.saturating_sub(at))
     }
 }
 
@@ -116,7 +270,10 @@ mod tests {
         e.begin();
         e.begin();
         e.end();
-        assert_eq!((e.outstanding(), e.total(), e.failures()), (1, 2, 0));
+        assert_eq!(
+            (e.outstanding(), e.total(), e.connect_failures()),
+            (1, 2, 0)
+        );
     }
 
     #[test]
@@ -152,11 +309,85 @@ mod tests {
         e.mark_unreachable(7_000);
         e.mark_reachable();
         assert!(e.is_reachable(7_000));
-        assert_eq!(e.failures(), 3);
+        assert_eq!(e.connect_failures(), 3);
     }
 
     #[test]
     fn two_endpoints_share_no_line() {
         assert!(align_of::<Endpoint>() >= 64);
+        // Two pairs of lines: one that requests write, one that they read.
+        assert!(size_of::<Endpoint>() <= 256, "{}", size_of::<Endpoint>());
+        assert!(size_of::<Counters>() <= 128);
+    }
+
+    #[test]
+    fn status_follows_health_and_reachability() {
+        let e = endpoint();
+        assert_eq!(e.status(0), Status::Open);
+        e.busy_until(100);
+        assert_eq!((e.status(99), e.status(100)), (Status::Busy, Status::Open));
+        e.busy_until(0);
+        assert_eq!(e.status(1), Status::Open);
+        e.busy_until(u64::MAX);
+        assert_eq!(e.status(u64::MAX), Status::Busy, "not closed");
+        e.close();
+        assert_eq!(e.status(u64::MAX), Status::Closed);
+        e.open();
+        assert_eq!(e.status(0), Status::Open);
+        e.mark_unreachable(5);
+        assert_eq!(e.status(5), Status::Busy);
+        e.close();
+        assert_eq!(e.status(5), Status::Closed, "the worse of both");
+        assert!(Status::Open < Status::Busy && Status::Busy < Status::Closed);
+    }
+
+    #[test]
+    fn one_thread_gets_the_probe() {
+        let e = endpoint();
+        assert!(!e.claim_probe(9), "an open endpoint needs none");
+        e.busy_until(10);
+        assert!(!e.claim_probe(9), "too early");
+        let e = Arc::new(e);
+        let claims: Vec<_> = (0..4)
+            .map(|_| {
+                let e = Arc::clone(&e);
+                thread::spawn(move || usize::from(e.claim_probe(10)))
+            })
+            .collect();
+        let claimed: usize = claims.into_iter().map(|claim| claim.join().unwrap()).sum();
+        assert_eq!(claimed, 1);
+        assert_eq!(e.status(u64::MAX), Status::Busy);
+        e.busy_until(20);
+        assert!(e.claim_probe(20), "after the next backoff");
+    }
+
+    #[test]
+    fn the_first_have_no_age_and_others_from_when_they_are_seen() {
+        let e = endpoint();
+        assert_eq!(e.age(7), None);
+        let e = endpoint().newborn();
+        assert_eq!((e.age(7), e.age(9), e.age(3)), (Some(0), Some(2), Some(0)));
+        let e = endpoint().newborn();
+        assert_eq!((e.age(0), e.age(5)), (Some(0), Some(4)), "0 is no birth");
+    }
+
+    #[test]
+    fn counts_what_was_judged() {
+        let e = endpoint();
+        e.judge(true);
+        e.judge(true);
+        e.judge(false);
+        assert_eq!((e.successes(), e.failures()), (2, 1));
+    }
+
+    #[test]
+    fn load_is_cost_times_requests() {
+        let e = endpoint();
+        assert_eq!(e.ewma_load(1, 10, 1.0), 0.0);
+        e.begin();
+        assert_eq!(e.ewma_load(1, 10, 1.0), ewma::PENALTY + 1.0);
+        e.observe(50, 1, 10);
+        assert_eq!((e.ewma_cost(1, 10), e.ewma_load(1, 10, 1.0)), (50.0, 100.0));
+        assert_eq!(e.ewma_load(1, 10, 2.0), 75.0);
     }
 }

@@ -45,7 +45,14 @@ impl Rng {
 
 fn split_mix(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let z = (*seed ^ (*seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mix(*seed)
+}
+
+/// The bits of a number, stirred: each bit of the result depends on all of `z`. No two numbers give
+/// the same one (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
+#[must_use]
+pub fn mix(z: u64) -> u64 {
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
@@ -56,6 +63,13 @@ fn split_mix(seed: &mut u64) -> u64 {
 #[must_use]
 pub fn scale(random: u64, n: usize) -> usize {
     ((u128::from(random) * n as u128) >> 64) as usize
+}
+
+/// A fraction of 1, less than 1, from 64 random bits.
+#[must_use]
+pub fn fraction(random: u64) -> f64 {
+    // 53 bits: all that fit between 0 and 1 evenly.
+    (random >> 11) as f64 / (1u64 << 53) as f64
 }
 
 #[cfg(test)]
@@ -133,5 +147,12 @@ mod tests {
             (0, 4, 0)
         );
         assert_eq!((scale(u64::MAX / 2, 2), scale(u64::MAX / 2 + 1, 2)), (0, 1));
+    }
+
+    #[test]
+    fn fractions_stay_below_one() {
+        assert_eq!(fraction(0), 0.0);
+        assert_eq!(fraction(1 << 63), 0.5);
+        assert!(fraction(u64::MAX) < 1.0);
     }
 }

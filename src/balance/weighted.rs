@@ -26,8 +26,7 @@ pub fn pick(weights: impl Iterator<Item = f64> + Clone, random: u64) -> Option<u
     // Relative to the largest: neither the sum nor the products can overflow.
     let shares = weights.map(|weight| weight / largest);
     let sum: f64 = shares.clone().sum();
-    // 53 bits: all that fit between 0 and 1 evenly.
-    let mut left = (random >> 11) as f64 / (1u64 << 53) as f64 * sum;
+    let mut left = super::rng::fraction(random) * sum;
     let mut last = None;
     for (index, share) in shares.enumerate().filter(|&(_, share)| share > 0.0) {
         if left < share {

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::balance::{Endpoint, ReplicaSet, p2c};
+use crate::balance::{Balancer, BalancerConfig, Endpoint, Pick, Place};
 use crate::config::resolved;
 use crate::engine::{Key, Shard};
 
@@ -23,7 +23,7 @@ enum State {
     /// The first answer is still to come.
     Unknown,
     Failed(String),
-    Known(Arc<ReplicaSet>),
+    Known(Box<Balancer>),
 }
 
 /// See the module's head.
@@ -58,8 +58,13 @@ impl Client {
         now: u64,
         excluded: Option<SocketAddr>,
     ) -> Option<Arc<Endpoint>> {
-        match &*self.replicas.borrow() {
-            State::Known(set) => p2c::pick(set, random, now, excluded).map(Arc::clone),
+        match &mut *self.replicas.borrow_mut() {
+            State::Known(balancer) => balancer.pick(Pick {
+                now_ns: now,
+                random,
+                excluded: excluded.as_slice(),
+                hash: None,
+            }),
             State::Unknown | State::Failed(_) => None,
         }
     }
@@ -68,7 +73,7 @@ impl Client {
     #[must_use]
     pub fn replica_count(&self) -> usize {
         match &*self.replicas.borrow() {
-            State::Known(set) => set.endpoints.len(),
+            State::Known(balancer) => balancer.set().len(),
             State::Unknown | State::Failed(_) => 0,
         }
     }
@@ -77,7 +82,13 @@ impl Client {
         let mut replicas = self.replicas.borrow_mut();
         match answer {
             Replicas::Known(set) if !set.endpoints.is_empty() => {
-                *replicas = State::Known(Arc::clone(set));
+                if !matches!(*replicas, State::Known(_)) {
+                    let balancer = Balancer::new(&BalancerConfig::default(), Place::default());
+                    *replicas = State::Known(Box::new(balancer));
+                }
+                if let State::Known(balancer) = &mut *replicas {
+                    balancer.update(Arc::clone(set), shard.now());
+                }
             }
             Replicas::Gone(why) => *replicas = State::Failed(why.clone()),
             // Never let an empty or failing answer take away a set that was good.
@@ -93,9 +104,7 @@ impl Client {
     /// Closes idle connections that ended, grew old, or lead to a replica that is gone.
     pub fn reap(&self, now: u64, config: &resolved::Client) {
         match &*self.replicas.borrow() {
-            State::Known(set) => self.pool.reap(now, config, |addr| {
-                set.endpoints.iter().any(|endpoint| endpoint.addr == addr)
-            }),
+            State::Known(balancer) => self.pool.reap(now, config, |addr| balancer.has(addr)),
             State::Unknown | State::Failed(_) => self.pool.reap(now, config, |_| true),
         }
     }
