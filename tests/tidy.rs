@@ -26,8 +26,13 @@ const FLOORS: &[(&str, u32)] = &[
     ("demo", 6),
 ];
 
-/// Imports within a floor: the admin server shows what control runs, a command starts the demo.
-const BESIDE: &[(&str, &str)] = &[("admin", "control"), ("cli", "demo")];
+/// Imports within a floor: the admin server shows what control runs, a command starts the demo, and
+/// an endpoint's health is what failure accrual makes of it.
+const BESIDE: &[(&str, &str)] = &[
+    ("admin", "control"),
+    ("cli", "demo"),
+    ("balance", "resilience"),
+];
 
 /// Rooms without I/O, clocks, threads or dice: what they need of these is an argument.
 const PURE: &[&str] = &["naming", "balance", "resilience", "http"];

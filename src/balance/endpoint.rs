@@ -18,7 +18,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 
-use super::accrual::AccrualCell;
+use crate::resilience::accrual::AccrualCell;
+use crate::resilience::gate;
+
 use super::ewma::{self, PeakEwma};
 
 /// How long after a failed connect others are preferred.
@@ -148,7 +150,7 @@ impl Endpoint {
         self.counters.connect_failures.load(Relaxed)
     }
 
-    /// The words of failure accrual.
+    /// What failure accrual knows of it.
     #[must_use]
     pub fn accrual(&self) -> &AccrualCell {
         &self.counters.accrual
@@ -210,20 +212,6 @@ impl Endpoint {
         self.revive_at.store(at, Relaxed);
     }
 
-    /// True if the time that it was busy until has come and no other shard was faster: this one
-    /// request may probe it, and others are kept away. Whoever gets the probe must end that, by
-    /// [`Endpoint::open`], [`Endpoint::busy_until`] or [`Endpoint::close`], however the request
-    /// ends.
-    pub fn claim_probe(&self, now_ns: u64) -> bool {
-        let at = self.revive_at.load(Relaxed);
-        let due = at != 0 && at < INDEFINITELY && now_ns >= at;
-        let claim = || {
-            let was = &self.revive_at;
-            was.compare_exchange(at, INDEFINITELY, Relaxed, Relaxed)
-        };
-        due && claim().is_ok()
-    }
-
     /// Keeps requests away until told otherwise, more so than from a busy one.
     pub fn close(&self) {
         self.revive_at.store(CLOSED, Relaxed);
@@ -236,7 +224,10 @@ impl Endpoint {
             CLOSED => Status::Closed,
             at if now_ns < at || at == INDEFINITELY => Status::Busy,
             _ if !self.is_reachable(now_ns) => Status::Busy,
-            _ => Status::Open,
+            _ => match self.counters.accrual.status(now_ns) {
+                gate::Status::Open => Status::Open,
+                gate::Status::Busy => Status::Busy,
+            },
         }
     }
 
@@ -339,26 +330,6 @@ mod tests {
         e.close();
         assert_eq!(e.status(5), Status::Closed, "the worse of both");
         assert!(Status::Open < Status::Busy && Status::Busy < Status::Closed);
-    }
-
-    #[test]
-    fn one_thread_gets_the_probe() {
-        let e = endpoint();
-        assert!(!e.claim_probe(9), "an open endpoint needs none");
-        e.busy_until(10);
-        assert!(!e.claim_probe(9), "too early");
-        let e = Arc::new(e);
-        let claims: Vec<_> = (0..4)
-            .map(|_| {
-                let e = Arc::clone(&e);
-                thread::spawn(move || usize::from(e.claim_probe(10)))
-            })
-            .collect();
-        let claimed: usize = claims.into_iter().map(|claim| claim.join().unwrap()).sum();
-        assert_eq!(claimed, 1);
-        assert_eq!(e.status(u64::MAX), Status::Busy);
-        e.busy_until(20);
-        assert!(e.claim_probe(20), "after the next backoff");
     }
 
     #[test]

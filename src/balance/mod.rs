@@ -10,7 +10,6 @@
 //! the time it has read once for the loop turn; a test passes a seed, and gets the same picks again.
 #![forbid(unsafe_code)]
 
-mod accrual;
 mod aperture;
 mod balancer;
 mod config;
@@ -34,7 +33,6 @@ mod zones;
 #[cfg(test)]
 mod tests;
 
-pub use accrual::AccrualCell;
 pub use balancer::{Balancer, Tally};
 pub use config::{Aperture, BalancerConfig, Kind, MAX_EXCLUDED, Outcome, Pick, Place, RingHash};
 pub use endpoint::{Endpoint, Status, UNREACHABLE_FOR_NS};

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::naming::{Place, Transform};
+use crate::naming::{Path, Place, Transform};
 
 use super::resolved::{
-    Client, Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind,
-    Propagator, Route, Router, Server, Service, Transformer, TransformerKind, XForwarded,
+    ClientPolicy, Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind,
+    Propagator, Route, Router, Server, ServicePolicy, Transformer, TransformerKind, XForwarded,
 };
 
 impl Config {
@@ -177,8 +177,8 @@ fn router(router: &Router) -> Value {
         "maxHeadersKB": router.heads.head_bytes / 1024,
         "maxInitialLineKB": router.heads.line_bytes / 1024,
         "maxHeaderFields": router.heads.fields,
-        "client": client(&router.client),
-        "service": service(&router.service),
+        "client": client(&router.client.policy(&Path::empty())),
+        "service": service(&router.service.policy(&Path::empty())),
         "tracePropagator": { "kind": propagator },
     });
     if let Value::Object(json) = &mut json {
@@ -226,7 +226,7 @@ fn identifier(identifier: &Identifier) -> Value {
     }
 }
 
-fn client(client: &Client) -> Value {
+fn client(client: &ClientPolicy) -> Value {
     json!({
         "kind": "io.l5d.global",
         "loadBalancer": { "kind": "p2c" },
@@ -242,7 +242,7 @@ fn client(client: &Client) -> Value {
     })
 }
 
-fn service(service: &Service) -> Value {
+fn service(service: &ServicePolicy) -> Value {
     json!({
         "kind": "io.l5d.global",
         "totalTimeoutMs": service.total_timeout.map_or(0, ms),

@@ -28,6 +28,7 @@ mod json;
 mod keys;
 mod lookup;
 mod namers;
+mod policy;
 mod problem;
 pub mod resolved;
 mod route;

@@ -7,9 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
+use crate::resilience::admission::AdmissionConfig;
 
 pub use super::format::{Format, Part};
 pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
+pub use super::policy::{
+    ClientParams, ClientPolicy, DEFAULT_IDLE, DEFAULT_REPLAY, DEFAULT_TOTAL, HashKey, Policies,
+    ServiceParams, ServicePolicy,
+};
 pub use super::route::{Action, Fixed, HostPattern, PathPattern, Route, Wanted};
 pub use super::rules::{CookieRules, FieldName, HeaderRules, LocationRule, Rules};
 
@@ -118,8 +123,8 @@ pub struct Router {
     pub dst_prefix: Path,
     pub binding_timeout: Duration,
     pub binding_cache: BindingCache,
-    pub client: Client,
-    pub service: Service,
+    pub client: Policies<ClientParams>,
+    pub service: Policies<ServiceParams>,
     /// Limits on heads, for requests and responses alike.
     pub heads: HeadLimits,
     /// By which fields the context of a trace travels.
@@ -172,6 +177,8 @@ pub struct Server {
     pub no_delay: bool,
     /// Whether CONNECT requests are let through (as tunnels); refused with 405 otherwise.
     pub allow_connect: bool,
+    /// Requests served at once, and those that wait for a place; more are refused.
+    pub admission: AdmissionConfig,
     /// Whether its clients are strangers: context headers are neither taken from them nor given.
     pub clear_context: bool,
     /// A request that came through more proxies than that, by its `Via`, is refused: it goes in
@@ -197,28 +204,4 @@ pub enum Identifier {
     Static { path: Path },
     /// `io.l5d.routes`: the first route that fits.
     Routes { routes: Arc<[Route]> },
-}
-
-/// Client policy (linkerd's `client:` with kind `io.l5d.global`).
-#[derive(Debug, Clone)]
-pub struct Client {
-    pub connect_timeout: Duration,
-    /// Time from dispatch to the head of the response, for one attempt.
-    pub attempt_timeout: Option<Duration>,
-    /// A pooled connection idle for so long is closed.
-    pub idle_timeout: Duration,
-    /// A pooled connection of this age is not used again.
-    pub life_time: Option<Duration>,
-    /// Idle connections kept per endpoint and shard.
-    pub max_idle: usize,
-    /// A backend that gives or takes no byte of a body for so long is cut.
-    pub body_timeout: Duration,
-    pub no_delay: bool,
-}
-
-/// Service policy (linkerd's `service:` with kind `io.l5d.global`).
-#[derive(Debug, Clone)]
-pub struct Service {
-    /// Limit from the request's head to the response's head, over all attempts.
-    pub total_timeout: Option<Duration>,
 }

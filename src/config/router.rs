@@ -13,15 +13,14 @@ use super::forwarded::{forwarded, x_forwarded};
 use super::headers::{Side, field_name, rules};
 use super::identifier::identifiers;
 use super::keys;
-use super::resolved::{BindingCache, Client, HeadLimits, Propagator, Router, Server, Service};
+use super::resolved::{
+    BindingCache, ClientParams, DEFAULT_TOTAL, HeadLimits, Policies, Propagator, Router, Server,
+    ServiceParams,
+};
 use super::transformers::transformers;
 use super::value::{Spot, Value};
 use crate::naming::Path;
-
-const DEFAULT_TOTAL: Duration = Duration::from_secs(60);
-/// Below the 65 to 75 s that common backends keep an idle connection: who closes first must be us,
-/// or a request is lost in the crossing.
-const DEFAULT_IDLE: Duration = Duration::from_secs(60);
+use crate::resilience::admission::AdmissionConfig;
 
 pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let of = value.clone();
@@ -46,7 +45,8 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let global = Some("io.l5d.global");
     let service = service(block.kind("service", &keys::SERVICES, global));
     let client = block.kind("client", &keys::CLIENTS, global);
-    let client = self::client(client, service.total_timeout);
+    let total = service.total_timeout.unwrap_or(Some(DEFAULT_TOTAL));
+    let client = self::client(client, total);
     // Nothing of http is experimental: as in linkerd, the key is accepted and without effect.
     block.flag("experimental", false);
     block.finish();
@@ -59,8 +59,8 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
         dst_prefix: dst_prefix.or_else(|| "/svc".parse::<Path>().ok())?,
         binding_timeout,
         binding_cache,
-        client,
-        service,
+        client: Policies::Global(client),
+        service: Policies::Global(service),
         heads,
         propagator,
         rules,
@@ -147,6 +147,7 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
         backlog: socket.int("backlog", 1..=65535, 4096),
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
+        admission: AdmissionConfig::default(),
         clear_context: block.flag("clearContext", false),
         max_call_depth: block.int("maxCallDepth", 1..=1_000_000, 1000),
         timestamp,
@@ -208,30 +209,33 @@ fn heads(block: &mut Cursor<'_>) -> HeadLimits {
     }
 }
 
-fn service(mut block: Cursor<'_>) -> Service {
-    let total = block.ms_from("totalTimeoutMs", 0).unwrap_or(DEFAULT_TOTAL);
+fn service(mut block: Cursor<'_>) -> ServiceParams {
+    let total = block.ms_from("totalTimeoutMs", 0);
     block.finish();
-    Service {
-        total_timeout: (!total.is_zero()).then_some(total),
+    ServiceParams {
+        total_timeout: total.map(|total| (!total.is_zero()).then_some(total)),
+        ..ServiceParams::default()
     }
 }
 
-fn client(mut block: Cursor<'_>, total: Option<Duration>) -> Client {
+fn client(mut block: Cursor<'_>, total: Option<Duration>) -> ClientParams {
     block.kind("loadBalancer", &keys::BALANCERS, None).finish();
     let mut pool = block.block("hostConnectionPool", &keys::POOL);
     let mut session = block.block("clientSession", &keys::CLIENT_SESSION);
     let mut socket = block.block("socketOptions", &keys::CLIENT_SOCKET);
     // linkerd has two names for one thing, at two layers; the shorter one is what happens.
     let idle = [pool.opt_ms("idleTimeMs"), session.opt_ms("idleTimeMs")];
-    let idle = idle.into_iter().flatten().min();
-    let client = Client {
-        connect_timeout: block.ms("connectTimeoutMs", 1000),
-        attempt_timeout: attempt_timeout(&mut block, total),
-        idle_timeout: idle.unwrap_or(DEFAULT_IDLE),
-        life_time: session.opt_ms("lifeTimeMs"),
-        max_idle: pool.int("maxIdle", 0..=65536, 65536),
-        body_timeout: block.ms("bodyTimeoutMs", 60_000),
-        no_delay: socket.flag("noDelay", true),
+    let client = ClientParams {
+        connect_timeout: block.opt_ms("connectTimeoutMs"),
+        attempt_timeout: attempt_timeout(&mut block, total).map(Some),
+        idle_timeout: idle.into_iter().flatten().min(),
+        life_time: session.opt_ms("lifeTimeMs").map(Some),
+        max_idle: pool
+            .get("maxIdle")
+            .map(|_| pool.int("maxIdle", 0..=65536, 65536)),
+        body_timeout: block.opt_ms("bodyTimeoutMs"),
+        no_delay: socket.get("noDelay").and_then(|value| value.flag()),
+        ..ClientParams::default()
     };
     pool.finish();
     session.finish();

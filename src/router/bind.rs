@@ -23,7 +23,7 @@ use indexmap::IndexMap;
 
 use crate::balance::rng::{self, Rng};
 use crate::balance::weighted;
-use crate::config::resolved::BindingCache;
+use crate::config::resolved::{BindingCache, Policies, ServiceParams, ServicePolicy};
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Key, Shard};
@@ -46,6 +46,7 @@ const DRAWN: usize = 16;
 /// Where the requests of one logical name go.
 pub struct Route {
     pub asked: Arc<Asked>,
+    policy: RefCell<Rc<ServicePolicy>>,
     tree: RefCell<Tree>,
     waiting: RefCell<Vec<Key>>,
     used_at: Cell<u64>,
@@ -69,6 +70,12 @@ enum Tree {
 }
 
 impl Route {
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Rc<ServicePolicy> {
+        Rc::clone(&self.policy.borrow())
+    }
+
     /// Where one request goes, once it is known: a union's branch is drawn anew each time.
     /// The running task is woken at the answer.
     ///
@@ -118,6 +125,7 @@ pub struct CacheCounts {
 pub struct Binder {
     shard: Shard,
     limits: Cell<BindingCache>,
+    policies: RefCell<Policies<ServiceParams>>,
     wishes: Wishes,
     routes: RefCell<IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
     rng: RefCell<Rng>,
@@ -129,10 +137,17 @@ pub struct Binder {
 
 impl Binder {
     #[must_use]
-    pub fn new(shard: &Shard, limits: BindingCache, wishes: Wishes, seed: u64) -> Binder {
+    pub fn new(
+        shard: &Shard,
+        limits: BindingCache,
+        policies: Policies<ServiceParams>,
+        wishes: Wishes,
+        seed: u64,
+    ) -> Binder {
         Binder {
             shard: shard.clone(),
             limits: Cell::new(limits),
+            policies: RefCell::new(policies),
             wishes,
             routes: RefCell::new(IndexMap::with_hasher(
                 foldhash::fast::FixedState::with_seed(seed),
@@ -144,9 +159,17 @@ impl Binder {
         }
     }
 
-    /// Changes the limits; names beyond them go when the next one comes.
-    pub fn limit(&self, limits: BindingCache) {
+    /// Goes by other limits and policies from now on; names beyond the limits go when the next one
+    /// comes.
+    pub fn reload(&self, limits: BindingCache, policies: &Policies<ServiceParams>) {
         self.limits.set(limits);
+        self.policies.borrow_mut().clone_from(policies);
+        for route in self.routes.borrow().values() {
+            let policy = policies.policy(&route.asked.name);
+            if policy != **route.policy.borrow() {
+                route.policy.replace(Rc::new(policy));
+            }
+        }
     }
 
     #[must_use]
@@ -185,9 +208,11 @@ impl Binder {
         }
         self.count(|counts| counts.misses += 1);
         self.make_room();
+        let name = Path::from_encoded(name);
         let route = Rc::new(Route {
+            policy: RefCell::new(Rc::new(self.policies.borrow().policy(&name))),
             asked: Arc::new(Asked {
-                name: Path::from_encoded(name),
+                name,
                 local: local.into(),
             }),
             tree: RefCell::new(Tree::Unknown),
@@ -372,13 +397,16 @@ mod tests {
         });
         let text = "routers: [{protocol: http, servers: [{port: 1}]}]";
         let config = crate::config::load(text).unwrap();
-        let client: resolved::Client = config.routers[0].client.clone();
         let limits = BindingCache {
             paths,
             idle_ttl: Duration::from_secs(600),
         };
+        let resolved::Router {
+            client, service, ..
+        } = config.routers[0].clone();
         let clients = Clients::new(&shard, client, Rc::clone(&wishes), 1);
-        (Binder::new(&shard, limits, wishes, 1), clients, gone)
+        let binder = Binder::new(&shard, limits, service, wishes, 1);
+        (binder, clients, gone)
     }
 
     fn lead_nowhere(binder: &Binder, clients: &Clients, route: &Route) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::balance::{Balancer, BalancerConfig, Endpoint, Pick, Place};
-use crate::config::resolved;
+use crate::config::resolved::{ClientParams, ClientPolicy, Policies};
 use crate::engine::{Key, Shard};
 
 use super::ask::{Replicas, Target, Wish, Wishes};
@@ -29,12 +29,19 @@ enum State {
 /// See the module's head.
 pub struct Client {
     pub target: Target,
+    policy: RefCell<Rc<ClientPolicy>>,
     replicas: RefCell<State>,
     waiting: RefCell<Vec<Key>>,
     pub pool: Pool,
 }
 
 impl Client {
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Rc<ClientPolicy> {
+        Rc::clone(&self.policy.borrow())
+    }
+
     /// Ready when the replicas are known, or known not to be had.
     pub fn poll_replicas(&self, shard: &Shard) -> Poll<Result<(), String>> {
         match &*self.replicas.borrow() {
@@ -102,7 +109,8 @@ impl Client {
     }
 
     /// Closes idle connections that ended, grew old, or lead to a replica that is gone.
-    pub fn reap(&self, now: u64, config: &resolved::Client) {
+    pub fn reap(&self, now: u64) {
+        let config = &*self.policy();
         match &*self.replicas.borrow() {
             State::Known(balancer) => self.pool.reap(now, config, |addr| balancer.has(addr)),
             State::Unknown | State::Failed(_) => self.pool.reap(now, config, |_| true),
@@ -113,17 +121,22 @@ impl Client {
 /// The clients of one router on one shard.
 pub struct Clients {
     shard: Shard,
-    config: RefCell<resolved::Client>,
+    policies: RefCell<Policies<ClientParams>>,
     wishes: Wishes,
     by_target: RefCell<HashMap<Target, Rc<Client>, foldhash::fast::FixedState>>,
 }
 
 impl Clients {
     #[must_use]
-    pub fn new(shard: &Shard, config: resolved::Client, wishes: Wishes, seed: u64) -> Clients {
+    pub fn new(
+        shard: &Shard,
+        policies: Policies<ClientParams>,
+        wishes: Wishes,
+        seed: u64,
+    ) -> Clients {
         Clients {
             shard: shard.clone(),
-            config: RefCell::new(config),
+            policies: RefCell::new(policies),
             wishes,
             by_target: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
                 seed,
@@ -132,8 +145,14 @@ impl Clients {
     }
 
     /// Goes by another policy from now on; connections stay.
-    pub fn reload(&self, config: &resolved::Client) {
-        self.config.borrow_mut().clone_from(config);
+    pub fn reload(&self, policies: &Policies<ClientParams>) {
+        self.policies.borrow_mut().clone_from(policies);
+        for client in self.by_target.borrow().values() {
+            let policy = policies.policy(&client.target.id);
+            if policy != **client.policy.borrow() {
+                client.policy.replace(Rc::new(policy));
+            }
+        }
     }
 
     /// The client of a bound name, made (and its replicas asked for) at first use.
@@ -144,6 +163,7 @@ impl Clients {
         }
         let client = Rc::new(Client {
             target: target.clone(),
+            policy: RefCell::new(Rc::new(self.policies.borrow().policy(&target.id))),
             replicas: RefCell::new(State::Unknown),
             waiting: RefCell::default(),
             pool: Pool::default(),
@@ -163,9 +183,9 @@ impl Clients {
 
     /// Reaps all pools, and forgets clients that nobody refers to and that hold no connection.
     pub fn reap(&self) {
-        let (now, config) = (self.shard.now(), self.config.borrow());
+        let now = self.shard.now();
         self.by_target.borrow_mut().retain(|target, client| {
-            client.reap(now, &config);
+            client.reap(now);
             let keep = Rc::strong_count(client) > 1 || !client.pool.is_empty();
             if !keep {
                 (self.wishes)(Wish::Unwatch(target.clone()));

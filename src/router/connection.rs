@@ -170,6 +170,7 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             request: &mut request,
             timer,
             started,
+            total_timeout: None,
         };
         walk.run().await
     };

@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::balance::Endpoint;
-use crate::config::resolved::Route;
+use crate::config::resolved::{ClientPolicy, Route};
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Timer};
@@ -54,6 +54,8 @@ pub struct Walk<'w, 'c> {
     pub timer: &'w Timer,
     /// When its head was complete.
     pub started: u64,
+    /// The service's, once its name is known.
+    pub total_timeout: Option<Duration>,
 }
 
 /// Counts a request on its endpoint for as long as it lives.
@@ -171,6 +173,7 @@ impl<'w> Walk<'w, '_> {
         };
         router.shard.recycle(name);
         let (route, edits) = route?;
+        self.total_timeout = route.policy().total_timeout;
         context::pass_on(&mut self.head.fields, &dtab);
         edits.request(&router.shard, self.head);
         let random = &mut || router.random();
@@ -243,7 +246,7 @@ impl<'w> Walk<'w, '_> {
     ) -> Ended {
         let (router, client) = (self.by.router, &leaf.client);
         let config = &self.by.settings.config;
-        let policy = &config.client;
+        let policy = &*client.policy();
         let in_flight = InFlight::begin(endpoint);
         let endpoint = &in_flight.0;
         let now = router.shard.now();
@@ -258,7 +261,7 @@ impl<'w> Walk<'w, '_> {
                 router.stats.reuses.set(router.stats.reuses.get() + 1);
                 connection
             }
-            None => match self.connect(endpoint).await {
+            None => match self.connect(endpoint, policy).await {
                 Ok(connection) => connection,
                 Err(ended) => return ended,
             },
@@ -268,7 +271,7 @@ impl<'w> Walk<'w, '_> {
         edits.put_lines(config.propagator, router.random(), &mut lines);
         upstream.send_head(&router.shard, self.head, &[&leaf.destination, &lines]);
         router.shard.recycle(lines);
-        let stop = self.pump(&mut upstream, edits).await;
+        let stop = self.pump(&mut upstream, edits, policy).await;
         match stop {
             Stop::Done => {
                 if let Some(connection) = upstream.into_idle() {
@@ -312,13 +315,16 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    async fn connect(&mut self, endpoint: &Endpoint) -> Result<Connection, Ended> {
+    async fn connect(
+        &mut self,
+        endpoint: &Endpoint,
+        policy: &ClientPolicy,
+    ) -> Result<Connection, Ended> {
         let router = self.by.router;
-        let config = &self.by.settings.config.client;
         let shard = &router.shard;
         let connecting =
-            Connecting::start(shard, endpoint.addr, config.no_delay).map_err(Ended::Failed)?;
-        self.timer.set(after(shard.now(), config.connect_timeout));
+            Connecting::start(shard, endpoint.addr, policy.no_delay).map_err(Ended::Failed)?;
+        self.timer.set(after(shard.now(), policy.connect_timeout));
         let connected = poll_fn(|_| {
             if let Poll::Ready(connected) = connecting.poll() {
                 return Poll::Ready(connected.map_err(Ended::Failed));
@@ -348,19 +354,20 @@ impl<'w> Walk<'w, '_> {
     }
 
     /// Moves the bodies and watches the clocks.
-    async fn pump(&mut self, upstream: &mut Exchange, edits: &Edits<'_>) -> Stop {
+    async fn pump(
+        &mut self,
+        upstream: &mut Exchange,
+        edits: &Edits<'_>,
+        policy: &ClientPolicy,
+    ) -> Stop {
         let (shard, settings) = (&self.by.router.shard, self.by.settings);
         let (body_timeout, attempt_timeout) = {
-            let client = &settings.config.client;
             (
-                client.body_timeout.min(self.by.server.body_timeout),
-                client.attempt_timeout,
+                policy.body_timeout.min(self.by.server.body_timeout),
+                policy.attempt_timeout,
             )
         };
-        let total = earliest(
-            settings.config.service.total_timeout,
-            self.by.server.timeout,
-        );
+        let total = earliest(self.total_timeout, self.by.server.timeout);
         let sent_all = self.head.body == BodyLength::Empty;
         self.response.clear();
         let mut pump = Pump {

@@ -92,6 +92,7 @@ impl Router {
             binder: Binder::new(
                 shard,
                 config.binding_cache,
+                config.service.clone(),
                 Rc::clone(&around.wishes),
                 around.seed,
             ),
@@ -131,8 +132,9 @@ impl Router {
 
     /// Puts other settings in force, for the requests that begin from now on.
     pub fn reload(&self, settings: Settings) {
-        self.binder.limit(settings.config.binding_cache);
-        self.clients.reload(&settings.config.client);
+        let config = &settings.config;
+        self.binder.reload(config.binding_cache, &config.service);
+        self.clients.reload(&config.client);
         let before = self.settings.replace(Rc::new(settings));
         drop(before);
     }

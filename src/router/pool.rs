@@ -52,7 +52,7 @@ impl Pool {
         &self,
         addr: SocketAddr,
         now: u64,
-        config: &resolved::Client,
+        config: &resolved::ClientPolicy,
     ) -> Option<Connection> {
         let idle_ns = nanos(config.idle_timeout);
         let mut idle = self.idle.borrow_mut();
@@ -74,7 +74,7 @@ impl Pool {
         connection: Connection,
         now: u64,
         reaper: Key,
-        config: &resolved::Client,
+        config: &resolved::ClientPolicy,
     ) {
         let life_ns = config.life_time.map_or(NEVER, nanos);
         if now.saturating_sub(connection.made_at) >= life_ns || !connection.is_quiet() {
@@ -93,7 +93,12 @@ impl Pool {
     }
 
     /// Drops what has ended or is too old, and everything to endpoints that `keep` refuses.
-    pub fn reap(&self, now: u64, config: &resolved::Client, keep: impl Fn(SocketAddr) -> bool) {
+    pub fn reap(
+        &self,
+        now: u64,
+        config: &resolved::ClientPolicy,
+        keep: impl Fn(SocketAddr) -> bool,
+    ) {
         let idle_ns = nanos(config.idle_timeout);
         let mut idle = self.idle.borrow_mut();
         let mut count = 0;
