@@ -14,10 +14,10 @@
 //! **Bounds.** For a key in the table the limit is exact between all shards, but for their clocks: what
 //! these differ by, times the rate. The interval is rounded up to 64 ns, which at 10 000 requests a
 //! second costs a client 0.06 % of them, at a million 2.4 %. A key that was pushed out gets its burst
-//! anew; [`RateLimiter::evictions`] counts these. Of keys in one set, 1 of 8 000 pairs shares a bucket.
-//! When two shards first see a key at once and a third frees a place between their looks, it may have
-//! two buckets until one is full: one burst more. A bucket that stayed untouched for exactly 208 days
-//! less the time it takes to fill looks used.
+//! anew; [`RateLimiter::evictions`] counts these. One key in 8 000 shares the bucket of another in its
+//! set, and the limit with it. When two shards first see a key at once and a third frees a place
+//! between their looks, it may have two buckets until one is full: one burst more. A bucket that
+//! stayed untouched for exactly 208 days less the time it takes to fill looks used.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
