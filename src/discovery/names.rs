@@ -18,9 +18,11 @@ use crate::naming::{
     self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Outcome, Path, Place, Step, Transform,
 };
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
+use crate::router::shared::{ClientShared, ServiceShared};
 
 use super::namer::{Addrs, Answer, Configured, Namers, settled};
 use super::report::{Failing, Query, Reload, Report};
+use super::sharing::{self, Sharing, TablePolicies};
 use super::{replicas, transform};
 
 /// Namers' answers that one name may depend on. More come from a table made to hurt.
@@ -45,10 +47,17 @@ pub struct Tables {
 }
 
 /// What the names of one router are bound by.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Table {
     pub dtab: Dtab,
     pub transformers: Vec<Transformer>,
+    pub policies: TablePolicies,
+}
+
+impl Table {
+    fn binds_like(&self, other: &Table) -> bool {
+        self.dtab == other.dtab && self.transformers == other.transformers
+    }
 }
 
 /// Something was learnt.
@@ -71,6 +80,7 @@ pub async fn serve(
     let mut names = Names {
         tables,
         names: HashMap::new(),
+        sharing: Sharing::default(),
         leaving: HashMap::new(),
         asks: HashMap::new(),
         targets: HashMap::new(),
@@ -101,6 +111,7 @@ struct Name {
     /// The namers' answers that it depends on.
     asks: Vec<Asking>,
     shards: Vec<usize>,
+    shared: Arc<ServiceShared>,
 }
 
 /// A namer's answer that is being followed.
@@ -117,7 +128,18 @@ struct Followed {
     failing: Option<(Instant, String)>,
     /// Shards and their routers.
     to: Vec<(usize, usize)>,
+    /// What the shards of a router share.
+    shared: Vec<(usize, Arc<ClientShared>)>,
     _follower: Option<Follower>,
+}
+
+impl Followed {
+    fn shared_by(&self, router: usize) -> Option<&Arc<ClientShared>> {
+        let mut shared = self.shared.iter();
+        shared
+            .find(|(of, _)| *of == router)
+            .map(|(_, shared)| shared)
+    }
 }
 
 /// A task that ends with its handle.
@@ -137,6 +159,7 @@ impl Drop for Follower {
 
 struct Names<T> {
     tables: Tables,
+    sharing: Sharing,
     names: HashMap<Key, Name>,
     /// Routers that are gone from the configuration and not yet from so many shards. Their tables
     /// stay, for the requests that they still have.
@@ -180,7 +203,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         let mut touched = HashSet::new();
         for (router, table) in before {
             match self.tables.routers.get(&router) {
-                Some(now) if *now == table && same_namers => {}
+                Some(now) if now.binds_like(&table) && same_namers => {}
                 None => {
                     self.tables.routers.insert(router, table);
                     self.leaving.entry(router).or_insert(reload.shards);
@@ -197,6 +220,44 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 name.outdated = true;
             }
             self.bind(&key);
+        }
+        self.share_again();
+    }
+
+    /// Shares what suits the policies of now, where that is something else than before.
+    fn share_again(&mut self) {
+        let routers = &self.tables.routers;
+        for ((router, asked), name) in &mut self.names {
+            let Some(table) = routers.get(router) else {
+                continue;
+            };
+            let policies = &table.policies.service;
+            let shared = self.sharing.service(*router, &asked.name, policies);
+            if Arc::ptr_eq(&shared, &name.shared) {
+                continue;
+            }
+            name.shared = shared;
+            for shard in &name.shards {
+                let told = Told::Service(Arc::clone(asked), Arc::clone(&name.shared));
+                (self.tell)(*shard, *router, told);
+            }
+        }
+        for (target, followed) in &mut self.targets {
+            for (router, known) in &mut followed.shared {
+                let Some(table) = routers.get(router) else {
+                    continue;
+                };
+                let shared = sharing::client(target, &table.policies.client, Some(known));
+                if Arc::ptr_eq(&shared, known) {
+                    continue;
+                }
+                *known = shared;
+                let shards = followed.to.iter().filter(|(_, of)| of == router);
+                for (shard, _) in shards {
+                    let told = Told::Client(target.clone(), Arc::clone(known));
+                    (self.tell)(*shard, *router, told);
+                }
+            }
         }
     }
 
@@ -256,12 +317,21 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             if !name.shards.contains(&shard) {
                 name.shards.push(shard);
             }
+            let told = Told::Service(Arc::clone(&key.1), Arc::clone(&name.shared));
+            (self.tell)(shard, key.0, told);
             if let Some(binding) = name.binding.clone() {
                 (self.tell)(shard, key.0, Told::Bound(key.1, binding));
             }
             return;
         }
+        let none = TablePolicies::default();
+        let table = self.tables.routers.get(&key.0);
+        let policies = table.map_or(&none, |table| &table.policies);
+        let shared = self.sharing.service(key.0, &key.1.name, &policies.service);
+        let told = Told::Service(Arc::clone(&key.1), Arc::clone(&shared));
+        (self.tell)(shard, key.0, told);
         let name = Name {
+            shared,
             binding: None,
             outdated: false,
             asks: Vec::new(),
@@ -326,6 +396,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         let Table {
             mut dtab,
             transformers,
+            ..
         } = self.tables.routers.get(router).cloned().unwrap_or_default();
         if !asked.local.is_empty() {
             match local_dtab(&asked.local) {
@@ -425,7 +496,18 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     }
 
     fn add_target(&mut self, shard: usize, router: usize, target: Target) {
+        let none = TablePolicies::default();
+        let table = self.tables.routers.get(&router);
+        let policies = table.map_or(&none, |table| &table.policies);
+        let followed = self.targets.get(&target);
+        let known = followed.and_then(|followed| followed.shared_by(router));
+        let shared = sharing::client(&target, &policies.client, known);
+        let told = Told::Client(target.clone(), Arc::clone(&shared));
+        (self.tell)(shard, router, told);
         if let Some(followed) = self.targets.get_mut(&target) {
+            if followed.shared_by(router).is_none() {
+                followed.shared.push((router, shared));
+            }
             if !followed.to.contains(&(shard, router)) {
                 followed.to.push((shard, router));
             }
@@ -438,6 +520,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             replicas: None,
             failing: None,
             to: vec![(shard, router)],
+            shared: vec![(router, shared)],
             _follower: None,
         };
         let (id, addr, by) = transform::origin(&target.id, &target.addr);
@@ -477,6 +560,8 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
     fn remove_target(&mut self, shard: usize, router: usize, target: &Target) {
         if let Some(followed) = self.targets.get_mut(target) {
             followed.to.retain(|other| *other != (shard, router));
+            let of = |router: usize| followed.to.iter().any(|(_, other)| *other == router);
+            followed.shared.retain(|(router, _)| of(*router));
             if followed.to.is_empty() {
                 self.targets.remove(target);
             }

@@ -170,7 +170,8 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             request: &mut request,
             timer,
             started,
-            total_timeout: None,
+            due: crate::engine::NEVER,
+            total: None,
         };
         walk.run().await
     };
