@@ -137,7 +137,12 @@ impl Serving {
                 return None;
             }
         };
-        let server = Server::new(change.number, router, Rc::new(change.settings));
+        let server = Server::new(
+            change.number,
+            router,
+            Rc::new(change.settings),
+            change.admission,
+        );
         let task = self.shard.spawn(accept(Rc::clone(&server), listener));
         Some(Accepting { server, task })
     }

@@ -75,6 +75,10 @@ pub(super) enum Ended {
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
+        let _place = match self.admit().await {
+            Ok(place) => place,
+            Err(outcome) => return outcome,
+        };
         let (route, edits) = match self.name() {
             Ok(named) => named,
             Err(outcome) => return outcome,
@@ -126,7 +130,7 @@ impl<'w> Walk<'w, '_> {
     }
 
     /// When the request's time is over, all told.
-    fn due(&self) -> u64 {
+    pub(super) fn due(&self) -> u64 {
         let total = self.total.map(nanos);
         tighten(self.due, self.started, total)
     }

@@ -9,6 +9,7 @@
 //! other shards are atomics: the endpoints' state and the shards' loads.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod ask;
 mod attempt;
 pub mod bind;

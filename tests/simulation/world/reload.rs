@@ -95,7 +95,12 @@ impl Now {
             no_delay: true,
         };
         let listener = Listener::bind(shard, proxy_addr(), options).expect("a free address");
-        let server = Server::new(number, Rc::clone(&self.router), self.server_settings());
+        let server = Server::new(
+            number,
+            Rc::clone(&self.router),
+            self.server_settings(),
+            Arc::default(),
+        );
         self.accepting = Some(shard.spawn(accept(Rc::clone(&server), listener)));
         self.servers.push(server);
     }
