@@ -39,19 +39,25 @@ fn status(text: &str) -> Vec<u8> {
 /// Fails so many requests, then answers with what it was sent.
 fn recovering(failures: usize) -> Backend {
     let seen = AtomicUsize::new(0);
-    Backend::answering(move |request| {
-        match seen.fetch_add(1, Ordering::SeqCst) < failures {
+    Backend::answering(
+        move |request| match seen.fetch_add(1, Ordering::SeqCst) < failures {
             true => status("500 No"),
             false => {
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", request.body.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+                    request.body.len()
+                );
                 [head.as_bytes(), &request.body].concat()
             }
-        }
-    })
+        },
+    )
 }
 
 fn put(client: &mut Client, body: &[u8]) -> support::Response {
-    client.send(format!("PUT /p HTTP/1.1\r\nHost: web\r\nContent-Length: {}\r\n\r\n", body.len()));
+    client.send(format!(
+        "PUT /p HTTP/1.1\r\nHost: web\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ));
     client.send(body);
     client.response()
 }
@@ -82,7 +88,10 @@ fn bodies_are_sent_again(driver: Driver) {
         let response = put(&mut proxy.client(), &body);
         assert_eq!(response.status, 200, "{}", response.text());
         support::assert_same(&response.body, &body, "the body");
-        let whole = backend.requests().iter().all(|request| request.body == body);
+        let whole = backend
+            .requests()
+            .iter()
+            .all(|request| request.body == body);
         assert!(whole && backend.requests().len() == 3);
     }
     // In chunks, too.
@@ -114,7 +123,9 @@ fn retries_end_with_their_budget(driver: Driver) {
     let service = format!("{RETRY}, {budget}");
     // Accrual is out of the way: this is about what a service pays.
     let client = "failureAccrual: {kind: none}";
-    let setup = Setup::to(driver, backend.addr).service(&service).client(client);
+    let setup = Setup::to(driver, backend.addr)
+        .service(&service)
+        .client(client);
     let proxy = setup.cores(2).start();
     let mut clients = [proxy.client(), proxy.client(), proxy.client()];
     for turn in 0..100 {
@@ -134,7 +145,8 @@ fn backoffs_are_waited_for(driver: Driver) {
     assert!(started.elapsed() >= Duration::from_millis(300));
     // None that would end too late is begun.
     let backend = recovering(9);
-    let service = format!("{RETRY}, totalTimeoutMs: 250, retries: {{backoff: {{kind: constant, ms: 100}}}}");
+    let service =
+        format!("{RETRY}, totalTimeoutMs: 250, retries: {{backoff: {{kind: constant, ms: 100}}}}");
     let proxy = Setup::to(driver, backend.addr).service(&service).start();
     assert_eq!(proxy.client().get("/").status, 500);
     assert_eq!(backend.requests().len(), 3);
@@ -143,7 +155,10 @@ fn backoffs_are_waited_for(driver: Driver) {
 fn pair(driver: Driver, one: &Backend, other: &Backend) -> Setup {
     let places = format!(
         "{{kind: io.l5d.static, prefix: /s, names: {{/pair: [{} {}, {} {}]}}}}",
-        one.addr.ip(), one.addr.port(), other.addr.ip(), other.addr.port()
+        one.addr.ip(),
+        one.addr.port(),
+        other.addr.ip(),
+        other.addr.port()
     );
     Setup::dtab(driver, "/svc => /#/s/pair").namers(&places)
 }
@@ -161,7 +176,8 @@ fn nacks_go_elsewhere_at_once(driver: Driver) {
         }
         assert!(!busy.requests().is_empty());
     }
-    let head = "HTTP/1.1 503 Busy\r\nfinagle-http-nonretryable-nack: true\r\nContent-Length: 0\r\n\r\n";
+    let head =
+        "HTTP/1.1 503 Busy\r\nfinagle-http-nonretryable-nack: true\r\nContent-Length: 0\r\n\r\n";
     let (one, other) = (Backend::fixed(head), Backend::fixed(head));
     let proxy = pair(driver, &one, &other).start();
     assert_eq!(proxy.client().get("/").status, 503);
@@ -172,7 +188,11 @@ fn what_was_never_delivered_says_so(driver: Driver) {
     let gone = support::free_port();
     let proxy = Setup::dtab(driver, &format!("/svc => /$/inet/127.0.0.1/{gone}")).start();
     let response = proxy.client().post(b"x");
-    let said = (response.status, response.field("l5d-err"), response.field("l5d-retryable"));
+    let said = (
+        response.status,
+        response.field("l5d-err"),
+        response.field("l5d-retryable"),
+    );
     assert_eq!(said, (502, Some("connect-failed"), Some("true")));
     // A proxy before it retries it by that, though its classifier would not.
     let seen = AtomicUsize::new(0);
@@ -186,7 +206,9 @@ fn what_was_never_delivered_says_so(driver: Driver) {
 
 fn an_outage_costs_no_more_than_its_budget(driver: Driver) {
     let (one, other) = (support::free_port(), support::free_port());
-    let places = format!("{{kind: io.l5d.static, prefix: /s, names: {{/pair: [127.0.0.1 {one}, 127.0.0.1 {other}]}}}}");
+    let places = format!(
+        "{{kind: io.l5d.static, prefix: /s, names: {{/pair: [127.0.0.1 {one}, 127.0.0.1 {other}]}}}}"
+    );
     let proxy = Setup::dtab(driver, "/svc => /#/s/pair")
         .namers(&places)
         .client("requeueBudget: {minRetriesPerSec: 0, percentCanRetry: 0.2, ttlSecs: 60}")
@@ -196,7 +218,10 @@ fn an_outage_costs_no_more_than_its_budget(driver: Driver) {
         assert_eq!(client.get("/").status, 502);
     }
     // Only what was delivered pays for requeues: nothing was.
-    assert_eq!(proxy.metric(r#"ringlink_upstream_connect_failures_total{rt="it"}"#), 100.0);
+    assert_eq!(
+        proxy.metric(r#"ringlink_upstream_connect_failures_total{rt="it"}"#),
+        100.0
+    );
 }
 
 fn failing_replicas_are_left_alone(driver: Driver) {
@@ -204,7 +229,9 @@ fn failing_replicas_are_left_alone(driver: Driver) {
     let accrual = "failureAccrual: {kind: io.l5d.consecutiveFailures, failures: 3, backoff: {kind: constant, ms: 60000}}";
     let proxy = pair(driver, &ill, &well).client(accrual).cores(2).start();
     let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
-    let failed = (0..200).filter(|turn| clients[turn % 4].get("/").status == 500).count();
+    let failed = (0..200)
+        .filter(|turn| clients[turn % 4].get("/").status == 500)
+        .count();
     assert_eq!(failed, 3, "all shards count together");
     // It is probed when its time has come, and is back when it is well.
     let recovers = recovering(3);
@@ -227,7 +254,9 @@ fn wall_ns(ahead: Duration) -> u128 {
 
 fn with_deadline(client: &mut Client, ahead: Duration) -> support::Response {
     let (now, until) = (wall_ns(Duration::ZERO), wall_ns(ahead));
-    client.ask(format!("GET / HTTP/1.1\r\nHost: web\r\nl5d-ctx-deadline: {now} {until}\r\n\r\n"))
+    client.ask(format!(
+        "GET / HTTP/1.1\r\nHost: web\r\nl5d-ctx-deadline: {now} {until}\r\n\r\n"
+    ))
 }
 
 fn deadlines_are_kept_and_passed_on(driver: Driver) {
@@ -240,15 +269,26 @@ fn deadlines_are_kept_and_passed_on(driver: Driver) {
     let first = Setup::to(driver, last.addr).start();
     let started = Instant::now();
     let response = with_deadline(&mut first.client(), Duration::from_millis(150));
-    assert_eq!((response.status, response.field("l5d-err")), (504, Some("deadline-exceeded")));
+    assert_eq!(
+        (response.status, response.field("l5d-err")),
+        (504, Some("deadline-exceeded"))
+    );
     assert!(started.elapsed() < Duration::from_millis(390));
     let response = with_deadline(&mut first.client(), Duration::from_secs(20));
     assert_eq!(response.status, 200);
     let requests = backend.requests();
     let told = requests[1].field("l5d-ctx-deadline").expect("a deadline");
-    let until: u128 = told.split(' ').nth(1).expect("two times").parse().expect("a number");
+    let until: u128 = told
+        .split(' ')
+        .nth(1)
+        .expect("two times")
+        .parse()
+        .expect("a number");
     let left = until - wall_ns(Duration::ZERO);
-    assert!((18_000_000_000..20_000_000_000).contains(&left), "{left} ns are left");
+    assert!(
+        (18_000_000_000..20_000_000_000).contains(&left),
+        "{left} ns are left"
+    );
     // Nobody's time is limited by others' words: there was none, and nothing is configured.
     first.client().get("/");
     assert_eq!(backend.requests()[2].field("l5d-ctx-deadline"), None);
@@ -257,13 +297,22 @@ fn deadlines_are_kept_and_passed_on(driver: Driver) {
 fn a_dead_request_is_never_dispatched(driver: Driver) {
     let backend = Backend::echo();
     let proxy = Setup::to(driver, backend.addr).start();
-    let past = format!("{} {}", wall_ns(Duration::ZERO), wall_ns(Duration::ZERO) - 1);
+    let past = format!(
+        "{} {}",
+        wall_ns(Duration::ZERO),
+        wall_ns(Duration::ZERO) - 1
+    );
     let request = format!("GET / HTTP/1.1\r\nHost: web\r\nl5d-ctx-deadline: {past}\r\n\r\n");
     let response = proxy.client().ask(&request);
-    assert_eq!((response.status, response.field("l5d-err")), (504, Some("deadline-exceeded")));
+    assert_eq!(
+        (response.status, response.field("l5d-err")),
+        (504, Some("deadline-exceeded"))
+    );
     assert!(backend.requests().is_empty());
     // Strangers are not believed.
-    let proxy = Setup::to(driver, backend.addr).server("clearContext: true").start();
+    let proxy = Setup::to(driver, backend.addr)
+        .server("clearContext: true")
+        .start();
     assert_eq!(proxy.client().ask(request).status, 200);
 }
 
@@ -276,7 +325,12 @@ fn policies_are_by_name(driver: Driver) {
         .service("kind: io.l5d.static, configs: [{prefix: /svc, totalTimeoutMs: 5000}, {prefix: /svc/hasty, totalTimeoutMs: 50}]")
         .client("kind: io.l5d.static, configs: [{prefix: /$/inet/*, connectTimeoutMs: 500}]")
         .start();
-    let ask = |host: &str| proxy.client().ask(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).status;
+    let ask = |host: &str| {
+        proxy
+            .client()
+            .ask(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"))
+            .status
+    };
     assert_eq!((ask("patient"), ask("hasty")), (200, 504));
 }
 
@@ -291,21 +345,29 @@ fn crowded(count: usize) -> Backend {
 
 fn requests_at_once_are_limited(driver: Driver) {
     let backend = crowded(3);
-    let proxy = Setup::to(driver, backend.addr).server("maxConcurrentRequests: 2").cores(2).start();
+    let proxy = Setup::to(driver, backend.addr)
+        .server("maxConcurrentRequests: 2")
+        .cores(2)
+        .start();
     let mut waiting = [proxy.client(), proxy.client()];
     for client in &mut waiting {
         client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
     }
     wait_for("both", || backend.requests().len() == 2);
     let refused = proxy.client().get("/");
-    assert_eq!((refused.status, refused.field("l5d-err")), (503, Some("overloaded")));
+    assert_eq!(
+        (refused.status, refused.field("l5d-err")),
+        (503, Some("overloaded"))
+    );
     assert_eq!(refused.field("finagle-http-nack"), Some("true"));
     assert_eq!(refused.field("retry-after"), Some("0"));
     let posted = proxy.client().post(b"x");
     assert_eq!(posted.field("finagle-http-nonretryable-nack"), Some("true"));
     // A place is free again when its client leaves.
     drop(waiting);
-    wait_for("a place", || proxy.metric(r#"ringlink_requests_active{rt="it"}"#) == 0.0);
+    wait_for("a place", || {
+        proxy.metric(r#"ringlink_requests_active{rt="it"}"#) == 0.0
+    });
     let mut client = proxy.client();
     client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
     assert_eq!(client.response().status, 200);
@@ -317,12 +379,17 @@ fn pending_requests_wait_for_a_place(driver: Driver) {
         ok("served")
     });
     let server = "maxConcurrentRequests: 1, maxPendingRequests: 3";
-    let proxy = Setup::to(driver, backend.addr).server(server).cores(2).start();
+    let proxy = Setup::to(driver, backend.addr)
+        .server(server)
+        .cores(2)
+        .start();
     let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
     }
-    wait_for("all", || proxy.metric(r#"ringlink_requests_active{rt="it"}"#) == 4.0);
+    wait_for("all", || {
+        proxy.metric(r#"ringlink_requests_active{rt="it"}"#) == 4.0
+    });
     let refused = proxy.client().get("/");
     assert_eq!(refused.status, 503);
     for client in &mut clients {
@@ -341,10 +408,16 @@ fn room_at_a_replica_is_limited(driver: Driver) {
     for client in &mut clients {
         client.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
     }
-    let mut answers: Vec<_> = clients.iter_mut().map(|client| {
-        let response = client.response();
-        (response.status, response.field("l5d-err").map(str::to_owned))
-    }).collect();
+    let mut answers: Vec<_> = clients
+        .iter_mut()
+        .map(|client| {
+            let response = client.response();
+            (
+                response.status,
+                response.field("l5d-err").map(str::to_owned),
+            )
+        })
+        .collect();
     answers.sort();
     let full = (503, Some("too-many-waiters".to_owned()));
     assert_eq!(answers, [(200, None), (200, None), (200, None), full]);
@@ -356,7 +429,13 @@ fn like_requests_meet_at_one_replica(driver: Driver) {
     let balancer = "loadBalancer: {kind: ringHash, hashBy: {header: x-user}}";
     let proxy = pair(driver, &one, &other).client(balancer).start();
     let mut client = proxy.client();
-    let mut ask = |user: usize| client.ask(format!("GET / HTTP/1.1\r\nHost: web\r\nX-User: {user}\r\n\r\n")).text();
+    let mut ask = |user: usize| {
+        client
+            .ask(format!(
+                "GET / HTTP/1.1\r\nHost: web\r\nX-User: {user}\r\n\r\n"
+            ))
+            .text()
+    };
     let first: Vec<String> = (0..50).map(&mut ask).collect();
     let again: Vec<String> = (0..50).map(&mut ask).collect();
     assert_eq!(first, again);
@@ -367,7 +446,10 @@ fn every_balancer_serves(driver: Driver) {
     for kind in ["p2c", "ewma", "aperture", "heap", "roundRobin", "ringHash"] {
         let (one, other) = (Backend::named("one"), Backend::named("other"));
         let balancer = format!("loadBalancer: {{kind: {kind}}}");
-        let proxy: Proxy = pair(driver, &one, &other).client(&balancer).cores(2).start();
+        let proxy: Proxy = pair(driver, &one, &other)
+            .client(&balancer)
+            .cores(2)
+            .start();
         let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
         for turn in 0..40 {
             assert_eq!(clients[turn % 4].get("/").status, 200, "{kind}");
