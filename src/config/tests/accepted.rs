@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::super::resolved::{Config, Cores, DriverChoice, Identifier};
 use super::{file, ok, router, server, top};
+use crate::naming::Path;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -57,7 +58,7 @@ fn every_default() {
         (4096, true, false)
     );
     assert_eq!(server.label, None);
-    let client = &router.client.policy(&crate::naming::Path::empty());
+    let client = &router.client.policy(&Path::empty());
     assert_eq!(
         (client.connect_timeout, client.attempt_timeout),
         (ms(1000), None)
@@ -67,7 +68,10 @@ fn every_default() {
         (client.max_idle, client.body_timeout, client.no_delay),
         (65536, ms(60_000), true)
     );
-    assert_eq!(router.service.policy(&crate::naming::Path::empty()).total_timeout, Some(ms(60_000)));
+    assert_eq!(
+        router.service.policy(&Path::empty()).total_timeout,
+        Some(ms(60_000))
+    );
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn values_arrive() {
          requestAttemptTimeoutMs: 120000, connectTimeoutMs: 5, bodyTimeoutMs: 4, socketOptions: {noDelay: false}}\n\
          service: {totalTimeoutMs: 0}\nmaxHeadersKB: 4\nexperimental: true",
     ));
-    let client = &config.routers[0].client.policy(&crate::naming::Path::empty());
+    let client = &config.routers[0].client.policy(&Path::empty());
     assert_eq!(
         (client.idle_timeout, client.life_time),
         (ms(8), Some(ms(7)))
@@ -129,7 +133,8 @@ fn values_arrive() {
         (ms(5), ms(4))
     );
     assert_eq!(client.attempt_timeout, Some(ms(120_000)));
-    assert_eq!(config.routers[0].service.total_timeout, None);
+    let service = &config.routers[0].service.policy(&Path::empty());
+    assert_eq!(service.total_timeout, None);
     assert_eq!(config.routers[0].heads.line_bytes, 4096);
     let config = ok(&top(
         "admin: {ip: 0.0.0.0, port: 0, shutdownGraceMs: 0}\nusage: {orgId: a, enabled: true}",
