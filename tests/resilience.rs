@@ -443,7 +443,14 @@ fn like_requests_meet_at_one_replica(driver: Driver) {
 }
 
 fn every_balancer_serves(driver: Driver) {
-    for kind in ["p2c", "ewma", "aperture", "heap", "roundRobin", "ringHash"] {
+    for kind in [
+        "p2c",
+        "ewma",
+        "aperture",
+        "heap",
+        "roundRobin",
+        "ringHash, hashBy: path",
+    ] {
         let (one, other) = (Backend::named("one"), Backend::named("other"));
         let balancer = format!("loadBalancer: {{kind: {kind}}}");
         let proxy: Proxy = pair(driver, &one, &other)

@@ -1,8 +1,10 @@
 //! What like requests have in common, as a number for a hashing balancer.
 //!
 //! The number is the same in every proxy of a fleet and after a restart, so that like requests meet
-//! at one replica whoever carries them: FNV-1a (RFC 9923), whose result the balancer mixes.
+//! at one replica whoever carries them: FNV-1a (RFC 9923), mixed, since the high bits of FNV hardly
+//! tell short texts apart and a ring is divided by them.
 
+use crate::balance::rng::mix;
 use crate::config::resolved::HashKey;
 use crate::http::{Name, RequestHead};
 
@@ -11,7 +13,7 @@ use super::h1::inbound::Request;
 /// The hash of a request; `None` if it has nothing to hash, and is balanced by load.
 #[must_use]
 pub fn hash(key: &HashKey, head: &RequestHead, request: &Request<'_>) -> Option<u64> {
-    match key {
+    let hash = match key {
         HashKey::Header(name) if name.eq_ignore_ascii_case("host") => Some(fnv(head.authority())),
         HashKey::Header(name) => head.fields.get_named(name.as_bytes()).map(fnv),
         HashKey::Cookie(name) => cookie(head, name.as_bytes()).map(fnv),
@@ -23,7 +25,8 @@ pub fn hash(key: &HashKey, head: &RequestHead, request: &Request<'_>) -> Option<
                 std::net::IpAddr::V6(ip) => Some(fnv(&ip.octets())),
             }
         }
-    }
+    };
+    hash.map(mix)
 }
 
 /// The value of a cookie (RFC 6265 §4.2.1).

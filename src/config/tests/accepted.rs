@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::resolved::{Config, Cores, DriverChoice, Identifier};
 use super::{file, ok, router, server, top};
 use crate::naming::Path;
+use crate::resilience::admission::AdmissionConfig;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -58,6 +59,7 @@ fn every_default() {
         (4096, true, false)
     );
     assert_eq!(server.label, None);
+    assert_eq!(server.admission, AdmissionConfig::default());
     let client = &router.client.policy(&Path::empty());
     assert_eq!(
         (client.connect_timeout, client.attempt_timeout),
@@ -104,7 +106,7 @@ fn engine() {
 #[test]
 fn values_arrive() {
     let config = ok(&server(
-        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\nclearContext: true\n\
+        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nmaxConcurrentRequests: 9\nmaxPendingRequests: 8\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\nclearContext: true\n\
          serverSession: {idleTimeMs: 4}\nsocketOptions: {noDelay: False, backlog: 5}",
     ));
     let server = &config.routers[0].servers[0];
@@ -112,6 +114,12 @@ fn values_arrive() {
     assert_eq!(server.label.as_deref(), Some("12"));
     assert_eq!((server.timeout, server.head_timeout), (Some(ms(1)), ms(2)));
     assert_eq!((server.body_timeout, server.idle_timeout), (ms(3), ms(4)));
+    let admission = (
+        server.admission.max_concurrent,
+        server.admission.max_pending,
+    );
+    assert_eq!(admission, (9, 8));
+    round_trip(&config);
     assert_eq!(
         (server.backlog, server.no_delay, server.allow_connect),
         (5, false, true)
@@ -173,7 +181,7 @@ fn identifiers_by_both_names() {
 
 /// What `to_json` says loads again, and says the same.
 #[track_caller]
-fn round_trip(config: &Config) {
+pub(super) fn round_trip(config: &Config) {
     let json = config.to_json();
     for text in [json.to_string(), format!("{json:#}")] {
         assert_eq!(ok(&text).to_json(), json);
