@@ -24,10 +24,9 @@ pub fn longest_total(services: &Policies<ServiceParams>) -> Option<Duration> {
         Policies::Global(params) => params.total_timeout.unwrap_or(Some(DEFAULT_TOTAL)),
         // Which entries apply to a name is not known here, nor is whether any does.
         Policies::Static(entries) => {
-            let given = entries
+            let mut given = entries
                 .iter()
                 .filter_map(|(_, params)| params.total_timeout);
-            let mut given = given;
             given.try_fold(DEFAULT_TOTAL, |longest, total| Some(longest.max(total?)))
         }
     }

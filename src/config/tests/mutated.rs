@@ -70,6 +70,30 @@ const SPLICES: &[&str] = &[
     "routers:\n",
 ];
 
+/// Of policy, what the shipped files have no use for.
+const POLICIES: &str = "
+routers:
+- protocol: http
+  servers: [{port: 0, maxConcurrentRequests: 9, maxPendingRequests: 8}]
+  client:
+    kind: io.l5d.static
+    configs:
+    - prefix: /
+      loadBalancer: {kind: aperture, lowLoad: 0.5, highLoad: 1.5, panicThresholdPercent: 57}
+      hostConnectionPool: {minSize: 1, maxSize: 20, maxWaiters: 30, maxIdle: 40}
+      failureAccrual: {kind: successRate, successRate: 0.95, requests: 100, backoff: {kind: constant, ms: 10}}
+    - prefix: '/#/*/a-{b}'
+      loadBalancer: {kind: ringHash, hashBy: {cookie: sid}, loadFactor: 1.25}
+      requeueBudget: {percentCanRetry: 0.125, ttlSecs: 20}
+  service:
+    totalTimeoutMs: 700
+    responseClassifier: {kind: io.l5d.http.retryableRead5XX}
+    retries:
+      budget: {minRetriesPerSec: 1}
+      backoff: {kind: jittered, minMs: 10, maxMs: 100}
+      bufferBytes: 10
+";
+
 #[derive(Debug, Clone)]
 enum Edit {
     Splice(usize, usize),
@@ -119,9 +143,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn mutated_files(which in 0..4_usize, edits in prop::collection::vec(edit(), 1..6)) {
-        let name = ["http", "edge", "sidecar", "routes"][which];
-        let text = file(&format!("configs/{name}.yaml"));
+    fn mutated_files(which in 0..5_usize, edits in prop::collection::vec(edit(), 1..6)) {
+        let text = match ["http", "edge", "sidecar", "routes"].get(which) {
+            Some(name) => file(&format!("configs/{name}.yaml")),
+            None => POLICIES.to_owned(),
+        };
         check(&edits.iter().fold(text, |text, edit| apply(&text, edit)));
     }
 
