@@ -59,7 +59,8 @@ impl Pool {
         let stack = idle.get_mut(&addr)?;
         while let Some(Idle { connection, since }) = stack.pop() {
             self.count.set(self.count.get() - 1);
-            let fresh = now.saturating_sub(since) < idle_ns;
+            // The least used lie at the bottom: those are the ones that may grow old.
+            let fresh = now.saturating_sub(since) < idle_ns || stack.len() < config.min_size;
             if fresh && connection.is_quiet() {
                 return Some(connection);
             }
@@ -106,8 +107,11 @@ impl Pool {
             if !keep(*addr) {
                 return false;
             }
+            let mut old = stack.len().saturating_sub(config.min_size);
             stack.retain(|idle| {
-                now.saturating_sub(idle.since) < idle_ns && idle.connection.is_quiet()
+                let goes = old > 0 && now.saturating_sub(idle.since) >= idle_ns;
+                old -= usize::from(goes);
+                !goes && idle.connection.is_quiet()
             });
             stack.shrink_to(stack.len() * 2);
             count += stack.len();
