@@ -67,7 +67,13 @@ fn every_default() {
         (client.max_idle, client.body_timeout, client.no_delay),
         (65536, ms(60_000), true)
     );
-    assert_eq!(router.service.policy(&crate::naming::Path::empty()).total_timeout, Some(ms(60_000)));
+    assert_eq!(
+        router
+            .service
+            .policy(&crate::naming::Path::empty())
+            .total_timeout,
+        Some(ms(60_000))
+    );
 }
 
 #[test]
@@ -118,7 +124,9 @@ fn values_arrive() {
          requestAttemptTimeoutMs: 120000, connectTimeoutMs: 5, bodyTimeoutMs: 4, socketOptions: {noDelay: false}}\n\
          service: {totalTimeoutMs: 0}\nmaxHeadersKB: 4\nexperimental: true",
     ));
-    let client = &config.routers[0].client.policy(&crate::naming::Path::empty());
+    let client = &config.routers[0]
+        .client
+        .policy(&crate::naming::Path::empty());
     assert_eq!(
         (client.idle_timeout, client.life_time),
         (ms(8), Some(ms(7)))
