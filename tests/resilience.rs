@@ -58,6 +58,7 @@ scenarios! {
     a_fast_failure: "black-hole",
     a_zone_lost: "zone",
     a_full_outage: "outage",
+    after_an_outage: "recovery",
     retries_in_a_chain: "chain",
     overload: "overload",
     deadlines_in_a_chain: "deadlines",

@@ -7,6 +7,7 @@ mod deadlines;
 mod outage;
 mod overload;
 mod pauses;
+mod recovery;
 mod shards;
 mod slow_replica;
 mod zone;
@@ -24,13 +25,14 @@ use super::world::{Plan, Tier};
 pub type Scenario = fn(Scale) -> Report;
 
 /// All of them, by name.
-pub const ALL: [(&str, Scenario); 10] = [
+pub const ALL: [(&str, Scenario); 11] = [
     ("slow-replica", slow_replica::run),
     ("pauses", pauses::run),
     ("cold", cold::run),
     ("black-hole", black_hole::run),
     ("zone", zone::run),
     ("outage", outage::run),
+    ("recovery", recovery::run),
     ("chain", chain::run),
     ("overload", overload::run),
     ("deadlines", deadlines::run),

@@ -88,25 +88,28 @@ fn nginx_fail_timeout() -> u64 {
     }
 }
 
-/// Most attempts in a second, as a multiple of the requests.
+/// Most attempts in a second.
 fn peak(stats: &Stats) -> f64 {
-    let seconds = stats.steps.chunks(10);
+    // The last step holds what came after the end.
+    let seconds = stats.steps[..stats.steps.len() - 1].chunks_exact(10);
     let attempts = seconds.map(|steps| steps.iter().map(|step| step.attempts).sum::<u64>());
     attempts.max().unwrap_or(0) as f64
 }
 
-/// Retries in the worst 9 s, over what the requests of the 10 s up to then pay for, with the reserve
-/// of both proxies. (Deposits of the requeues' budget are successes, and fewer.)
+/// Retries in the worst nine tenths of a budget's memory, over what the requests of any whole of it
+/// up to then pay for, with the reserve of both proxies. (What pays for requeues is successes, and
+/// so less.)
 fn overdrawn(stats: &Stats) -> f64 {
     let config = BudgetConfig::default();
     let steps = &stats.steps[..stats.steps.len() - 1];
     let reserve = 2.0 * f64::from(config.min_retries_per_sec * config.ttl_secs);
+    let requests = |end: usize| -> u64 {
+        let steps = &steps[end.saturating_sub(100)..end];
+        steps.iter().map(|step| step.succeeded + step.failed).sum()
+    };
     let worst = (100..=steps.len()).map(|end| {
         let retries: u64 = steps[end - 90..end].iter().map(|step| step.retries).sum();
-        let requests: u64 = steps[end - 100..end]
-            .iter()
-            .map(|step| step.succeeded + step.failed)
-            .sum();
+        let requests = (end - 90..=end).map(requests).max().unwrap_or(0);
         retries as f64 / (config.percent_can_retry * requests as f64 + reserve)
     });
     worst.fold(0.0, f64::max)
