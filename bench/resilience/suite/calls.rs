@@ -6,6 +6,7 @@ use ringlink::balance::Outcome;
 use ringlink::balance::rng::scale;
 use ringlink::resilience::backoff;
 use ringlink::resilience::deadline::{self, Clocks, Deadline, MAX_TEXT, NEVER};
+use ringlink::resilience::gate::Status;
 
 use super::clock::SEC;
 use super::picker::server;
@@ -81,6 +82,7 @@ impl World {
             return self.finish(id, Answer::Final);
         };
         let probe = at.accrual.is_some() && endpoint.accrual().begin_probe(now);
+        let despite = !probe && endpoint.accrual().status(now) == Status::Busy;
         at.shards[shard].begin(&endpoint, now);
         let attempt = self.attempts.len();
         self.attempts.push(Attempt {
@@ -89,6 +91,7 @@ impl World {
             endpoint,
             sent: now,
             probe,
+            despite,
             over: false,
             work: 0,
         });
@@ -121,11 +124,13 @@ impl World {
             ref endpoint,
             sent,
             probe,
+            despite,
             ..
         } = self.attempts[attempt];
         let Call {
             tier, proxy, shard, ..
         } = self.calls[call];
+        let revives = self.plan.tiers[tier].policy.revives;
         let at = &mut self.proxies[tier][proxy];
         let outcome = match answer {
             Some(Answer::Success) => Outcome::Success,
@@ -142,6 +147,9 @@ impl World {
         if let Some(accrual) = &at.accrual {
             let cell = endpoint.accrual();
             match outcome {
+                Outcome::Success if despite && revives => {
+                    accrual.on_success_despite(cell, now);
+                }
                 Outcome::Success => drop(accrual.on_success(cell, now, probe)),
                 Outcome::Failure => drop(accrual.on_failure(cell, now, random, probe)),
                 Outcome::Abandoned => cell.on_ignored(probe),

@@ -70,6 +70,8 @@ pub struct Policy {
     pub name: &'static str,
     pub picks: Picks,
     pub accrual: Option<AccrualConfig>,
+    /// A success revives a dead endpoint that was sent to all the same.
+    pub revives: bool,
     pub reconnect: Reconnect,
     pub retry: Option<Retry>,
     pub hedge: Option<HedgeConfig>,
@@ -87,6 +89,7 @@ pub fn plain(name: &'static str, picks: Picks) -> Policy {
         name,
         picks,
         accrual: None,
+        revives: true,
         reconnect: Reconnect::Never,
         retry: None,
         hedge: None,

@@ -107,6 +107,8 @@ pub struct Attempt {
     pub endpoint: Arc<Endpoint>,
     pub sent: u64,
     pub probe: bool,
+    /// Sent although its endpoint was Busy.
+    pub despite: bool,
     /// As far as the proxy is concerned.
     pub over: bool,
     pub work: u64,

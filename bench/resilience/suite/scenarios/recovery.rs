@@ -1,8 +1,6 @@
 //! After an outage all come back at once: whether those that are found first have to carry all.
 
 use ringlink::balance::{BalancerConfig, Kind};
-use ringlink::resilience::accrual::AccrualConfig;
-use ringlink::resilience::backoff::Backoff;
 
 use super::super::chart::Chart;
 use super::super::clock::SEC;
@@ -17,24 +15,22 @@ const DOWN: u64 = 10 * SEC;
 pub fn run(scale: Scale) -> Report {
     let up = DOWN + scale.of(60, 30) * SEC;
     let length = up + scale.of(120, 40) * SEC;
+    let as_finagle = |name| Policy {
+        revives: false,
+        ..ringlink(name, Kind::P2c)
+    };
     let panicking = Policy {
         picks: Picks::Ringlink(BalancerConfig {
-            panic_threshold: 0.7,
+            panic_threshold: 0.5,
             ..BalancerConfig::default()
         }),
-        ..ringlink("ringlink, panic threshold 0.7", Kind::P2c)
+        ..as_finagle("only probes revive, panic threshold 0.5")
     };
-    let patient = Policy {
-        accrual: Some(AccrualConfig {
-            backoff: Backoff::EqualJittered {
-                start_ms: 1_000,
-                max_ms: 5_000,
-            },
-            ..AccrualConfig::default()
-        }),
-        ..ringlink("ringlink, backoff 1 to 5 s", Kind::P2c)
-    };
-    let policies = [ringlink("ringlink", Kind::P2c), panicking, patient];
+    let policies = [
+        ringlink("ringlink", Kind::P2c),
+        as_finagle("only probes revive (Finagle's rule)"),
+        panicking,
+    ];
     let mut table = Table::new(&[
         "policy",
         "success",
@@ -64,7 +60,7 @@ pub fn run(scale: Scale) -> Report {
             number(until, 1),
         ]);
         found.push((stats.success_rate(), stats.percentile(99.0)));
-        if lines.len() < 4 {
+        if lines.len() < 3 {
             lines.push(over_time(name, &stats, 10, mean));
         }
     }
