@@ -9,7 +9,7 @@
 //!     -- --write-performance                      charts into bench/charts, tables into PERFORMANCE.md
 //! ```
 //!
-//! tests/resilience.rs runs the same, with the claims.
+//! tests/fleets.rs runs the same, with the claims.
 
 mod suite;
 

@@ -18,8 +18,10 @@ use super::keys::{Block, Kinds};
 use super::value::{Spot, Value, shown};
 use super::yaml::{Kind, Mark, Node};
 
-/// The longest time that a key may say: 24 days, what fits 31 bits of milliseconds.
-const LONGEST_MS: u64 = i32::MAX as u64;
+/// The most that a key without a bound of its own may say: linkerd's numbers have 31 bits.
+pub const MOST: u64 = i32::MAX as u64;
+/// The longest time that a key may say: 24 days.
+const LONGEST_MS: u64 = MOST;
 
 pub struct Cursor<'a> {
     block: &'static Block,
@@ -116,6 +118,11 @@ impl<'a> Cursor<'a> {
     ) -> T {
         let given = self.get(key).and_then(|v| v.int(range));
         given.and_then(|n| T::try_from(n).ok()).unwrap_or(default)
+    }
+
+    /// A number that may have a fraction.
+    pub fn decimal(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+        self.get(key)?.decimal(range)
     }
 
     pub fn flag(&mut self, key: &'static str, default: bool) -> bool {

@@ -60,10 +60,15 @@ fn header_of(block: &mut Cursor<'_>, default: &str) -> String {
 
 /// A field name: RFC 9110 §5.1, a token.
 pub fn header(value: &Value<'_>) -> Option<String> {
-    let name = value.text("the name of a header")?;
+    token(value, "header")
+}
+
+/// A name that is a token (RFC 9110 §5.6.2).
+pub fn token(value: &Value<'_>, what: &str) -> Option<String> {
+    let name = value.text(&format!("the name of a {what}"))?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
     if !name.bytes().all(token) {
-        value.wrong(format!("`{}` is not the name of a header", shown(name)));
+        value.wrong(format!("`{}` is not the name of a {what}", shown(name)));
         return None;
     }
     Some(name.to_owned())

@@ -3,15 +3,17 @@
 //! Written in the language of the file, defaults included, so that what it prints loads again and
 //! means the same: an operator can save what runs and start from it.
 
+mod policies;
+
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::naming::{Path, Place, Transform};
+use crate::naming::{Place, Transform};
 
 use super::resolved::{
-    ClientPolicy, Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind,
-    Propagator, Route, Router, Server, ServicePolicy, Transformer, TransformerKind, XForwarded,
+    Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind, Propagator,
+    Route, Router, Server, Transformer, TransformerKind, XForwarded,
 };
 
 impl Config {
@@ -177,8 +179,8 @@ fn router(router: &Router) -> Value {
         "maxHeadersKB": router.heads.head_bytes / 1024,
         "maxInitialLineKB": router.heads.line_bytes / 1024,
         "maxHeaderFields": router.heads.fields,
-        "client": client(&router.client.policy(&Path::empty())),
-        "service": service(&router.service.policy(&Path::empty())),
+        "client": policies::clients(&router.client),
+        "service": policies::services(&router.service),
         "tracePropagator": { "kind": propagator },
     });
     if let Value::Object(json) = &mut json {
@@ -188,6 +190,7 @@ fn router(router: &Router) -> Value {
 }
 
 fn server(server: &Server) -> Value {
+    let concurrent = server.admission.max_concurrent;
     json!({
         "port": server.port,
         "ip": server.ip.to_string(),
@@ -199,6 +202,8 @@ fn server(server: &Server) -> Value {
         "bodyTimeoutMs": ms(server.body_timeout),
         "allowConnect": server.allow_connect,
         "clearContext": server.clear_context,
+        "maxConcurrentRequests": (concurrent < u32::MAX).then_some(concurrent),
+        "maxPendingRequests": server.admission.max_pending,
         "maxCallDepth": server.max_call_depth,
         "timestampHeader": server.timestamp.as_ref().map(|name| &name.text),
         "addForwardedHeader": server.forwarded.as_ref().map(Forwarded::to_json),
@@ -224,27 +229,4 @@ fn identifier(identifier: &Identifier) -> Value {
             "routes": routes.iter().map(Route::to_json).collect::<Vec<_>>(),
         }),
     }
-}
-
-fn client(client: &ClientPolicy) -> Value {
-    json!({
-        "kind": "io.l5d.global",
-        "loadBalancer": { "kind": "p2c" },
-        "hostConnectionPool": {
-            "idleTimeMs": ms(client.idle_timeout),
-            "maxIdle": client.max_idle,
-        },
-        "clientSession": { "lifeTimeMs": opt_ms(client.life_time) },
-        "requestAttemptTimeoutMs": opt_ms(client.attempt_timeout),
-        "connectTimeoutMs": ms(client.connect_timeout),
-        "bodyTimeoutMs": ms(client.body_timeout),
-        "socketOptions": { "noDelay": client.no_delay },
-    })
-}
-
-fn service(service: &ServicePolicy) -> Value {
-    json!({
-        "kind": "io.l5d.global",
-        "totalTimeoutMs": service.total_timeout.map_or(0, ms),
-    })
 }

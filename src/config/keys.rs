@@ -6,6 +6,7 @@
 //! somebody believes in. The tables are data so that the documentation can be tested against them.
 
 pub mod headers;
+pub mod policy;
 
 /// One map of the file.
 #[derive(Debug)]
@@ -177,12 +178,14 @@ pub const SERVER: Block = Block {
         "bodyTimeoutMs",
         "allowConnect",
         "clearContext",
+        "maxConcurrentRequests",
+        "maxPendingRequests",
         "maxCallDepth",
         "timestampHeader",
         "addForwardedHeader",
         "xForwarded",
     ],
-    not_yet: &["tls", "maxConcurrentRequests", "announce"],
+    not_yet: &["tls", "announce"],
     gone: &[("engine", "remove it, or see the `engine` of the top level")],
 };
 
@@ -285,75 +288,6 @@ pub const RESPOND: Block = Block {
     gone: &[],
 };
 
-pub const CLIENT: Block = Block {
-    title: "routers[].client",
-    keys: &[
-        "kind",
-        "loadBalancer",
-        "hostConnectionPool",
-        "clientSession",
-        "requestAttemptTimeoutMs",
-        "connectTimeoutMs",
-        "bodyTimeoutMs",
-        "socketOptions",
-    ],
-    not_yet: &[
-        "tls",
-        "failFast",
-        "failureAccrual",
-        "requeueBudget",
-        "requestAuthorizers",
-        "forwardClientCert",
-        "configs",
-    ],
-    gone: &[
-        ("engine", "remove it, or see the `engine` of the top level"),
-        ("loggers", "use `requestAuthorizers`"),
-    ],
-};
-
-pub const LOAD_BALANCER: Block = Block {
-    title: "routers[].client.loadBalancer",
-    keys: &["kind"],
-    not_yet: &["maxEffort", "enableProbation"],
-    gone: &[],
-};
-
-pub const POOL: Block = Block {
-    title: "routers[].client.hostConnectionPool",
-    keys: &["idleTimeMs", "maxIdle"],
-    not_yet: &["minSize", "maxSize", "maxWaiters"],
-    gone: &[],
-};
-
-pub const CLIENT_SESSION: Block = Block {
-    title: "routers[].client.clientSession",
-    keys: &["idleTimeMs", "lifeTimeMs"],
-    not_yet: &[],
-    gone: &[],
-};
-
-pub const CLIENT_SOCKET: Block = Block {
-    title: "routers[].client.socketOptions",
-    keys: &["noDelay"],
-    not_yet: &[
-        "reuseAddr",
-        "reusePort",
-        "readTimeoutMs",
-        "writeTimeoutMs",
-        "keepAlive",
-        "backlog",
-    ],
-    gone: &[],
-};
-
-pub const SERVICE: Block = Block {
-    title: "routers[].service",
-    keys: &["kind", "totalTimeoutMs"],
-    not_yet: &["retries", "responseClassifier", "configs"],
-    gone: &[],
-};
-
 /// Every block, in the order of the documentation.
 pub const BLOCKS: &[&Block] = &[
     &TOP,
@@ -392,12 +326,31 @@ pub const BLOCKS: &[&Block] = &[
     &RESPOND,
     &INTERPRETER,
     &BINDING_CACHE,
-    &CLIENT,
-    &LOAD_BALANCER,
-    &POOL,
-    &CLIENT_SESSION,
-    &CLIENT_SOCKET,
-    &SERVICE,
+    &policy::CLIENT,
+    &policy::CLIENT_STATIC,
+    &policy::CLIENT_ENTRY,
+    &policy::P2C,
+    &policy::EWMA,
+    &policy::APERTURE,
+    &policy::HEAP,
+    &policy::ROUND_ROBIN,
+    &policy::RING_HASH,
+    &policy::HASH_BY,
+    &policy::POOL,
+    &policy::CLIENT_SESSION,
+    &policy::CLIENT_SOCKET,
+    &policy::CONSECUTIVE_FAILURES,
+    &policy::SUCCESS_RATE,
+    &policy::SUCCESS_RATE_WINDOWED,
+    &policy::NO_ACCRUAL,
+    &policy::SERVICE,
+    &policy::SERVICE_STATIC,
+    &policy::SERVICE_ENTRY,
+    &policy::CLASSIFIER,
+    &policy::RETRIES,
+    &policy::BUDGET,
+    &policy::CONSTANT,
+    &policy::JITTERED,
 ];
 
 pub const PROTOCOLS: Kinds = Kinds {
@@ -516,30 +469,6 @@ pub const INTERPRETERS: Kinds = Kinds {
     gone: &[],
 };
 
-pub const BALANCERS: Kinds = Kinds {
-    key: "kind",
-    what: "load balancer",
-    supported: &[("p2c", &LOAD_BALANCER)],
-    not_yet: &["ewma", "aperture", "heap", "roundRobin"],
-    gone: &[],
-};
-
-pub const CLIENTS: Kinds = Kinds {
-    key: "kind",
-    what: "kind of client",
-    supported: &[("io.l5d.global", &CLIENT)],
-    not_yet: &["io.l5d.static"],
-    gone: &[],
-};
-
-pub const SERVICES: Kinds = Kinds {
-    key: "kind",
-    what: "kind of service",
-    supported: &[("io.l5d.global", &SERVICE)],
-    not_yet: &["io.l5d.static"],
-    gone: &[],
-};
-
 /// Every registry of kinds, for the tests of the documentation.
 #[cfg(test)]
 pub const KINDS: &[&Kinds] = &[
@@ -548,9 +477,12 @@ pub const KINDS: &[&Kinds] = &[
     &TRANSFORMERS,
     &IDENTIFIERS,
     &INTERPRETERS,
-    &BALANCERS,
-    &CLIENTS,
-    &SERVICES,
+    &policy::CLIENTS,
+    &policy::BALANCERS,
+    &policy::ACCRUALS,
+    &policy::SERVICES,
+    &policy::CLASSIFIERS,
+    &policy::BACKOFFS,
     &headers::PROPAGATORS,
     &headers::LABELERS,
 ];

@@ -13,11 +13,14 @@
 //! | `yaml` | text → nodes with positions (JSON is YAML, too), bounded |
 //! | `keys`, `lookup` | the tables of keys and kinds, and questions to them |
 //! | `cursor`, `value` | strict reading of a map and of one value |
-//! | `decode`, `router`, `identifier`, `routes`, `headers` | nodes → [`resolved::Config`]: defaults, ranges, relations |
+//! | `decode`, `router`, `identifier`, `routes`, `headers`, `client`, `service` | nodes → [`resolved::Config`]: defaults, ranges, relations |
 //! | `json` | [`resolved::Config`] → JSON that loads again |
 //!
 //! Loading is a function of the text: reading the file, and reading it again, is `control`'s work.
 
+mod accrual;
+mod by_prefix;
+mod client;
 mod cursor;
 mod decode;
 mod format;
@@ -26,15 +29,18 @@ mod headers;
 mod identifier;
 mod json;
 mod keys;
+mod loadbalancer;
 mod lookup;
 mod namers;
 mod policy;
 mod problem;
 pub mod resolved;
+mod retries;
 mod route;
 mod router;
 mod routes;
 mod rules;
+mod service;
 mod transformers;
 mod value;
 mod yaml;

@@ -91,6 +91,13 @@ macro_rules! policy {
             }
         }
 
+        impl From<$policy> for $params {
+            /// A wish for all of it.
+            fn from(policy: $policy) -> Self {
+                $params { $($field: Some(policy.$field),)+ }
+            }
+        }
+
         impl Policies<$params> {
             /// The policy of a name.
             #[must_use]

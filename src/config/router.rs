@@ -7,16 +7,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::cursor::{Cursor, open_kind};
+use super::client::clients;
+use super::cursor::{Cursor, MOST, open_kind};
 use super::decode::{Claims, LOOPBACK, listener};
 use super::forwarded::{forwarded, x_forwarded};
 use super::headers::{Side, field_name, rules};
 use super::identifier::identifiers;
 use super::keys;
-use super::resolved::{
-    BindingCache, ClientParams, DEFAULT_TOTAL, HeadLimits, Policies, Propagator, Router, Server,
-    ServiceParams,
-};
+use super::resolved::{BindingCache, HeadLimits, Propagator, Router, Server};
+use super::service::{longest_total, services};
 use super::transformers::transformers;
 use super::value::{Spot, Value};
 use crate::naming::Path;
@@ -42,11 +41,8 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let binding_timeout = block.ms("bindingTimeoutMs", 10_000);
     let binding_cache = binding_cache(block.block("bindingCache", &keys::BINDING_CACHE));
     let heads = heads(&mut block);
-    let global = Some("io.l5d.global");
-    let service = service(block.kind("service", &keys::SERVICES, global));
-    let client = block.kind("client", &keys::CLIENTS, global);
-    let total = service.total_timeout.unwrap_or(Some(DEFAULT_TOTAL));
-    let client = self::client(client, total);
+    let service = services(block.get("service"));
+    let client = clients(block.get("client"), longest_total(&service));
     // Nothing of http is experimental: as in linkerd, the key is accepted and without effect.
     block.flag("experimental", false);
     block.finish();
@@ -59,8 +55,8 @@ pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
         dst_prefix: dst_prefix.or_else(|| "/svc".parse::<Path>().ok())?,
         binding_timeout,
         binding_cache,
-        client: Policies::Global(client),
-        service: Policies::Global(service),
+        client,
+        service,
         heads,
         propagator,
         rules,
@@ -147,7 +143,7 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
         backlog: socket.int("backlog", 1..=65535, 4096),
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
-        admission: AdmissionConfig::default(),
+        admission: admission(&mut block),
         clear_context: block.flag("clearContext", false),
         max_call_depth: block.int("maxCallDepth", 1..=1_000_000, 1000),
         timestamp,
@@ -158,6 +154,19 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
     socket.finish();
     block.finish();
     server
+}
+
+fn admission(block: &mut Cursor<'_>) -> AdmissionConfig {
+    let default = AdmissionConfig::default();
+    let config = AdmissionConfig {
+        max_concurrent: block.int("maxConcurrentRequests", 1..=MOST, default.max_concurrent),
+        max_pending: block.int("maxPendingRequests", 0..=MOST, default.max_pending),
+    };
+    if config.max_pending > 0 && block.get("maxConcurrentRequests").is_none() {
+        let value = block.get("maxPendingRequests");
+        value.inspect(|value| value.wrong("nobody waits without `maxConcurrentRequests`"));
+    }
+    config
 }
 
 /// Two listeners may not want one port of one address; a wildcard wants it of every address of its
@@ -207,54 +216,4 @@ fn heads(block: &mut Cursor<'_>) -> HeadLimits {
         line_bytes: line_kb * 1024,
         fields: block.int("maxHeaderFields", 1..=10_000, 128),
     }
-}
-
-fn service(mut block: Cursor<'_>) -> ServiceParams {
-    let total = block.ms_from("totalTimeoutMs", 0);
-    block.finish();
-    ServiceParams {
-        total_timeout: total.map(|total| (!total.is_zero()).then_some(total)),
-        ..ServiceParams::default()
-    }
-}
-
-fn client(mut block: Cursor<'_>, total: Option<Duration>) -> ClientParams {
-    block.kind("loadBalancer", &keys::BALANCERS, None).finish();
-    let mut pool = block.block("hostConnectionPool", &keys::POOL);
-    let mut session = block.block("clientSession", &keys::CLIENT_SESSION);
-    let mut socket = block.block("socketOptions", &keys::CLIENT_SOCKET);
-    // linkerd has two names for one thing, at two layers; the shorter one is what happens.
-    let idle = [pool.opt_ms("idleTimeMs"), session.opt_ms("idleTimeMs")];
-    let client = ClientParams {
-        connect_timeout: block.opt_ms("connectTimeoutMs"),
-        attempt_timeout: attempt_timeout(&mut block, total).map(Some),
-        idle_timeout: idle.into_iter().flatten().min(),
-        life_time: session.opt_ms("lifeTimeMs").map(Some),
-        max_idle: pool
-            .get("maxIdle")
-            .map(|_| pool.int("maxIdle", 0..=65536, 65536)),
-        body_timeout: block.opt_ms("bodyTimeoutMs"),
-        no_delay: socket.get("noDelay").and_then(|value| value.flag()),
-        ..ClientParams::default()
-    };
-    pool.finish();
-    session.finish();
-    socket.finish();
-    block.finish();
-    client
-}
-
-/// An attempt that may outlast its request is a limit that never works: most likely somebody does
-/// not know that the request has one.
-fn attempt_timeout(block: &mut Cursor<'_>, total: Option<Duration>) -> Option<Duration> {
-    let key = "requestAttemptTimeoutMs";
-    let attempt = block.opt_ms(key)?;
-    if let (Some(total), Some(value)) = (total.filter(|t| *t < attempt), block.get(key)) {
-        let (attempt, total) = (attempt.as_millis(), total.as_millis());
-        value.wrong_help(
-            format!("{attempt} is more than the whole request has: {total}"),
-            "raise `service.totalTimeoutMs`, or write 0 there for no limit",
-        );
-    }
-    Some(attempt)
 }

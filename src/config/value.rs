@@ -158,6 +158,44 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A number that may have a fraction of up to five digits: so many are written again as they
+    /// were, without an exponent.
+    pub fn decimal(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        const DIGITS: usize = 5;
+        let (text, style) = self.scalar("a number")?;
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+        let whole = whole.strip_prefix('-').unwrap_or(whole);
+        let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        if !are_digits(whole) || !are_digits(fraction) {
+            let message = format!("`{}` is not a number", shown(text));
+            self.wrong_help(message, "digits, and a point if it has a fraction: 0.25");
+            return None;
+        }
+        if whole != "0" && whole.starts_with('0') {
+            let message = format!("`{}` is not a number", shown(text));
+            self.wrong_help(message, "write it without leading zeros");
+            return None;
+        }
+        if style != Style::Plain {
+            let message = format!("expected a number, found the text `{}`", shown(text));
+            self.wrong_help(message, "remove the quotes");
+            return None;
+        }
+        if fraction.len() > DIGITS {
+            let message = format!("{} is more exact than it can be", shown(text));
+            self.wrong_help(message, format!("at most {DIGITS} digits after the point"));
+            return None;
+        }
+        match text.parse::<f64>() {
+            Ok(n) if range.contains(&n) => Some(n.abs()),
+            _ => {
+                let (low, high) = (range.start(), range.end());
+                self.wrong(format!("{} is not within {low} to {high}", shown(text)));
+                None
+            }
+        }
+    }
+
     pub fn flag(&self) -> Option<bool> {
         let (text, style) = self.scalar("true or false")?;
         match text {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::config::resolved::{self, Config};
 use crate::engine::Bound;
 use crate::engine::driver::ListenOptions;
+use crate::resilience::admission::Admission;
 use crate::router::settings::Settings;
 
 use super::StartError;
@@ -47,6 +48,7 @@ pub struct ServerAt {
     pub addr: SocketAddr,
     /// One for each shard.
     sockets: Arc<[Bound]>,
+    admission: Arc<Admission>,
     options: ListenOptions,
 }
 
@@ -63,6 +65,8 @@ pub struct ServerChange {
     pub number: usize,
     pub router: usize,
     pub settings: resolved::Server,
+    /// Its requests, over all shards.
+    pub admission: Arc<Admission>,
     /// The socket of this shard, if the server is new.
     pub socket: Option<Bound>,
 }
@@ -168,6 +172,7 @@ impl Generation {
                     number: server.number,
                     router: router.number,
                     settings: settings.clone(),
+                    admission: Arc::clone(&server.admission),
                     socket: socket.transpose()?,
                 });
             }
@@ -253,6 +258,7 @@ fn listen(
         number,
         addr,
         sockets: sockets.into(),
+        admission: Arc::default(),
         options,
     })
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::discovery::{Query, Reload, Table};
+use crate::discovery::{Query, Reload, Table, TablePolicies};
 
 use super::follow::Follow;
 use super::generation::{Change, Generation};
@@ -190,6 +190,10 @@ impl Generation {
         let table = |router: &super::generation::RouterAt| Table {
             dtab: router.config.dtab.clone(),
             transformers: router.config.transformers.clone(),
+            policies: TablePolicies {
+                client: router.config.client.clone(),
+                service: router.config.service.clone(),
+            },
         };
         self.routers
             .iter()

@@ -9,6 +9,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::balance::Place;
 use crate::discovery::Said;
 use crate::engine::mailbox::Receiver;
 use crate::engine::{Key, Listener, Shard};
@@ -136,7 +137,12 @@ impl Serving {
                 return None;
             }
         };
-        let server = Server::new(change.number, router, Rc::new(change.settings));
+        let server = Server::new(
+            change.number,
+            router,
+            Rc::new(change.settings),
+            change.admission,
+        );
         let task = self.shard.spawn(accept(Rc::clone(&server), listener));
         Some(Accepting { server, task })
     }
@@ -162,6 +168,11 @@ impl Serving {
             }),
             hand_over: self.hand_over(),
             loads: self.outside.loads.clone(),
+            place: Place {
+                shard: id,
+                shards: self.outside.generations.len(),
+                process_seed: self.outside.process_seed,
+            },
             seed: seed(id, number),
         };
         Router::new(&self.shard, settings, around)

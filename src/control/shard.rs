@@ -69,6 +69,8 @@ pub struct Outside {
     /// The mailboxes of all shards, filled in once they run.
     pub siblings: Arc<OnceLock<Vec<Sender<Mail>>>>,
     pub generations: Generations,
+    /// The process's place among its like.
+    pub process_seed: u64,
     /// Told when this shard has nothing in flight any more after [`Mail::Drain`].
     pub drained: tokio::sync::mpsc::UnboundedSender<usize>,
 }

@@ -65,6 +65,7 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
         loads: Loads::new(shards, config.engine.max_connections),
         wishes,
         siblings: Arc::default(),
+        process_seed: process_seed(),
         generations: (0..shards).map(|_| AtomicU64::new(0)).collect(),
         drained: drained_sender,
     };
@@ -109,6 +110,12 @@ pub fn start(config: Arc<Config>) -> Result<Started, StartError> {
         threads,
         mailboxes,
     })
+}
+
+/// Differs between processes; nothing depends on it being secret.
+fn process_seed() -> u64 {
+    use std::hash::BuildHasher;
+    std::collections::hash_map::RandomState::new().hash_one(std::process::id())
 }
 
 /// Tells that a shard's thread is over, be it by returning or by a panic.

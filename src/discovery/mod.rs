@@ -14,6 +14,7 @@ mod namer;
 mod names;
 mod replicas;
 mod report;
+mod sharing;
 mod transform;
 
 #[cfg(test)]
@@ -24,3 +25,4 @@ pub use fs::Fs;
 pub use namer::{Addrs, Answer, Found, Namer, Namers};
 pub use names::{Said, Table, Tables, serve};
 pub use report::{Query, Reload, Report};
+pub use sharing::TablePolicies;

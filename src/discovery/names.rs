@@ -15,13 +15,18 @@ use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::config::resolved::{Transformer, TransformerKind};
 use crate::naming::{
-    self, Addr, BindError, Bound, Delegation, Dtab, NameTree, Outcome, Path, Place, Step, Transform,
+    self, BindError, Bound, Delegation, Dtab, NameTree, Outcome, Path, Step, Transform,
 };
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
+use crate::router::shared::{ClientShared, ServiceShared};
 
-use super::namer::{Addrs, Answer, Configured, Namers, settled};
-use super::report::{Failing, Query, Reload, Report};
-use super::{replicas, transform};
+use super::namer::{Answer, Configured, Namers};
+use super::report::{Failing, Query, Report};
+use super::sharing::{Sharing, TablePolicies};
+use super::transform;
+
+mod reload;
+mod targets;
 
 /// Namers' answers that one name may depend on. More come from a table made to hurt.
 const MAX_ASKS: usize = 256;
@@ -45,10 +50,17 @@ pub struct Tables {
 }
 
 /// What the names of one router are bound by.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Table {
     pub dtab: Dtab,
     pub transformers: Vec<Transformer>,
+    pub policies: TablePolicies,
+}
+
+impl Table {
+    fn binds_like(&self, other: &Table) -> bool {
+        self.dtab == other.dtab && self.transformers == other.transformers
+    }
 }
 
 /// Something was learnt.
@@ -71,6 +83,7 @@ pub async fn serve(
     let mut names = Names {
         tables,
         names: HashMap::new(),
+        sharing: Sharing::default(),
         leaving: HashMap::new(),
         asks: HashMap::new(),
         targets: HashMap::new(),
@@ -101,6 +114,7 @@ struct Name {
     /// The namers' answers that it depends on.
     asks: Vec<Asking>,
     shards: Vec<usize>,
+    shared: Arc<ServiceShared>,
 }
 
 /// A namer's answer that is being followed.
@@ -117,7 +131,18 @@ struct Followed {
     failing: Option<(Instant, String)>,
     /// Shards and their routers.
     to: Vec<(usize, usize)>,
+    /// What the shards of a router share.
+    shared: Vec<(usize, Arc<ClientShared>)>,
     _follower: Option<Follower>,
+}
+
+impl Followed {
+    fn shared_by(&self, router: usize) -> Option<&Arc<ClientShared>> {
+        let mut shared = self.shared.iter();
+        shared
+            .find(|(of, _)| *of == router)
+            .map(|(_, shared)| shared)
+    }
 }
 
 /// A task that ends with its handle.
@@ -137,6 +162,7 @@ impl Drop for Follower {
 
 struct Names<T> {
     tables: Tables,
+    sharing: Sharing,
     names: HashMap<Key, Name>,
     /// Routers that are gone from the configuration and not yet from so many shards. Their tables
     /// stay, for the requests that they still have.
@@ -157,46 +183,6 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 self.reload(reload);
                 let _ = done.send(());
             }
-        }
-    }
-
-    /// A router is gone from one more shard.
-    fn leave(&mut self, router: usize) {
-        if let Some(shards) = self.leaving.get_mut(&router) {
-            *shards -= 1;
-            if *shards == 0 {
-                self.leaving.remove(&router);
-                self.tables.routers.remove(&router);
-            }
-        }
-    }
-
-    /// Goes by other tables from now on: names whose table or namers are others are bound again.
-    fn reload(&mut self, reload: Reload) {
-        let namers = self.tables.namers.succeeded_by(&reload.namers);
-        let same_namers = namers.are(&self.tables.namers);
-        self.tables.namers = namers;
-        let before = std::mem::replace(&mut self.tables.routers, reload.routers);
-        let mut touched = HashSet::new();
-        for (router, table) in before {
-            match self.tables.routers.get(&router) {
-                Some(now) if *now == table && same_namers => {}
-                None => {
-                    self.tables.routers.insert(router, table);
-                    self.leaving.entry(router).or_insert(reload.shards);
-                }
-                Some(_) => drop(touched.insert(router)),
-            }
-        }
-        let keys = self
-            .names
-            .keys()
-            .filter(|(router, _)| touched.contains(router));
-        for key in keys.cloned().collect::<Vec<_>>() {
-            if let Some(name) = self.names.get_mut(&key) {
-                name.outdated = true;
-            }
-            self.bind(&key);
         }
     }
 
@@ -256,12 +242,21 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             if !name.shards.contains(&shard) {
                 name.shards.push(shard);
             }
+            let told = Told::Service(Arc::clone(&key.1), Arc::clone(&name.shared));
+            (self.tell)(shard, key.0, told);
             if let Some(binding) = name.binding.clone() {
                 (self.tell)(shard, key.0, Told::Bound(key.1, binding));
             }
             return;
         }
+        let none = TablePolicies::default();
+        let table = self.tables.routers.get(&key.0);
+        let policies = table.map_or(&none, |table| &table.policies);
+        let shared = self.sharing.service(key.0, &key.1.name, &policies.service);
+        let told = Told::Service(Arc::clone(&key.1), Arc::clone(&shared));
+        (self.tell)(shard, key.0, told);
         let name = Name {
+            shared,
             binding: None,
             outdated: false,
             asks: Vec::new(),
@@ -326,6 +321,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
         let Table {
             mut dtab,
             transformers,
+            ..
         } = self.tables.routers.get(router).cloned().unwrap_or_default();
         if !asked.local.is_empty() {
             match local_dtab(&asked.local) {
@@ -421,103 +417,6 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             Answer::Pending => naming::Answer::Pending,
             Answer::Failed(why) => naming::Answer::Failed(BindError::Namer { path, message: why }),
             Answer::Tree(tree) => naming::Answer::Tree(configured.named(tree)),
-        }
-    }
-
-    fn add_target(&mut self, shard: usize, router: usize, target: Target) {
-        if let Some(followed) = self.targets.get_mut(&target) {
-            if !followed.to.contains(&(shard, router)) {
-                followed.to.push((shard, router));
-            }
-            if let Some(replicas) = followed.replicas.clone() {
-                (self.tell)(shard, router, Told::Replicas(target, replicas));
-            }
-            return;
-        }
-        let mut followed = Followed {
-            replicas: None,
-            failing: None,
-            to: vec![(shard, router)],
-            _follower: None,
-        };
-        let (id, addr, by) = transform::origin(&target.id, &target.addr);
-        let source = self.source(id, addr);
-        let literal = match &*source.borrow() {
-            Addrs::Known(addrs) if matches!(addr, Addr::Inet(_)) => {
-                replicas::literal(addrs, &by, None)
-            }
-            _ => None,
-        };
-        // Most names end at an address that is written out: no task for those.
-        match literal {
-            Some(set) => {
-                let replicas = Replicas::Known(Arc::new(set));
-                followed.replicas = Some(replicas.clone());
-                (self.tell)(shard, router, Told::Replicas(target.clone(), replicas));
-            }
-            None => {
-                let following = replicas::follow(source, target.clone(), by, self.changes.clone());
-                followed._follower = Some(Follower::of(&tokio::spawn(following)));
-            }
-        }
-        self.targets.insert(target, followed);
-    }
-
-    fn source(&self, id: &Path, addr: &Addr) -> watch::Receiver<Addrs> {
-        match addr {
-            Addr::Inet(inet) => settled(Addrs::Known(Arc::new([Place::new(inet.clone())]))),
-            Addr::Namer(number) => match self.tables.namers.get(*number) {
-                Some(of) => of.namer.addrs(&id.skip(of.prefix.len() + 1)),
-                None => settled(Addrs::Gone),
-            },
-            Addr::Through(_) => settled(Addrs::Gone),
-        }
-    }
-
-    fn remove_target(&mut self, shard: usize, router: usize, target: &Target) {
-        if let Some(followed) = self.targets.get_mut(target) {
-            followed.to.retain(|other| *other != (shard, router));
-            if followed.to.is_empty() {
-                self.targets.remove(target);
-            }
-        }
-    }
-
-    /// Takes in what was found of a name's replicas. What is no replica at all does not replace
-    /// replicas; only that the name is gone does.
-    fn take_in(&mut self, target: &Target, replicas: Replicas) {
-        let Some(followed) = self.targets.get_mut(target) else {
-            return;
-        };
-        let trouble = match &replicas {
-            Replicas::Known(set) if set.is_empty() => Some("no replicas".to_owned()),
-            Replicas::Failed(why) => Some(why.clone()),
-            Replicas::Known(_) | Replicas::Gone(_) => None,
-        };
-        let good = matches!(followed.replicas, Some(Replicas::Known(ref set)) if !set.is_empty());
-        match trouble {
-            Some(why) if good => {
-                if followed.failing.is_none() {
-                    tracing::warn!("{}: {why}; its last replicas are kept", target.id);
-                }
-                let since = followed
-                    .failing
-                    .take()
-                    .map_or_else(Instant::now, |old| old.0);
-                followed.failing = Some((since, why));
-                return;
-            }
-            _ => followed.failing = None,
-        }
-        if let (Some(Replicas::Known(old)), Replicas::Known(new)) = (&followed.replicas, &replicas)
-            && Arc::ptr_eq(old, new)
-        {
-            return;
-        }
-        followed.replicas = Some(replicas.clone());
-        for (shard, router) in &followed.to {
-            let told = Told::Replicas(target.clone(), replicas.clone());
-            (self.tell)(*shard, *router, told);
         }
     }
 }

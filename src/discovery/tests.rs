@@ -157,8 +157,14 @@ impl Slow {
 
     /// The next news, in words.
     async fn next(&mut self) -> String {
-        let (shard, told) = self.told.recv().await.unwrap();
+        let mut told = self.told.recv().await.unwrap();
+        // What shards share comes before anything else.
+        while let (_, Told::Service(..) | Told::Client(..)) = told {
+            told = self.told.recv().await.unwrap();
+        }
+        let (shard, told) = told;
         let news = match told {
+            Told::Service(..) | Told::Client(..) => unreachable!(),
             Told::Bound(asked, binding) => format!("{} {}", asked.name, in_words(&binding)),
             Told::Replicas(target, replicas) => {
                 let replicas = match replicas {
@@ -177,7 +183,12 @@ impl Slow {
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
-        assert!(self.told.try_recv().is_err());
+        while let Ok((_, told)) = self.told.try_recv() {
+            assert!(
+                matches!(told, Told::Service(..) | Told::Client(..)),
+                "{told:?}"
+            );
+        }
     }
 }
 
@@ -372,6 +383,8 @@ async fn literal_addresses_are_known_at_once_and_stay_the_same_endpoints() {
     let mut sets = Vec::new();
     for shard in 0..2 {
         slow.say(shard, Wish::Watch(target.clone()));
+        let shared = slow.told.recv().await;
+        assert!(matches!(shared, Some((_, Told::Client(..)))));
         let Some((_, Told::Replicas(_, Replicas::Known(set)))) = slow.told.recv().await else {
             panic!("no replicas")
         };

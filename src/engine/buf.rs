@@ -257,6 +257,12 @@ impl Buf {
         }
     }
 
+    /// Whether so many buffers are free that this one may be held for a while.
+    #[must_use]
+    pub fn is_one_of_plenty(&self) -> bool {
+        self.pool.free_count() * 2 > self.pool.count()
+    }
+
     /// Writes `bytes` just before the range and extends it to cover them, if nobody else holds the
     /// buffer and there is room; otherwise changes nothing and returns false.
     #[must_use]

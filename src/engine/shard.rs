@@ -104,7 +104,14 @@ impl Shard {
     #[inline]
     #[must_use]
     pub fn wall_clock_ms(&self) -> u64 {
-        self.now().wrapping_add(self.0.wall_ahead.get()) / 1_000_000
+        self.wall_clock_ns() / 1_000_000
+    }
+
+    /// The same in nanoseconds.
+    #[inline]
+    #[must_use]
+    pub fn wall_clock_ns(&self) -> u64 {
+        self.now().wrapping_add(self.0.wall_ahead.get())
     }
 
     pub(super) fn io(&self) -> RefMut<'_, Io> {

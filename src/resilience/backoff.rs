@@ -114,7 +114,7 @@ fn ns(ms: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::draw::dice;
+    use super::super::tests::dice;
     use super::*;
 
     /// The first delays in milliseconds, if every draw gives these bits.

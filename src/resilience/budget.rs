@@ -97,9 +97,11 @@ impl Budget {
     #[must_use]
     pub fn withdraw(&self, now_ns: u64) -> bool {
         // Reads first: when everything fails, all shards come here and find nothing.
-        if self.left(now_ns) < i128::from(self.cost) {
-            return false;
-        }
+        self.left(now_ns) >= i128::from(self.cost) && self.claim(now_ns)
+    }
+
+    /// Withdraws if that is covered, whatever happened since somebody looked.
+    fn claim(&self, now_ns: u64) -> bool {
         self.withdrawals.add(now_ns);
         // Of two shards that count into different slots, at the turn of one, one must see the other.
         fence(SeqCst);
@@ -134,10 +136,10 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-    use std::thread;
 
     use proptest::prelude::*;
 
+    use super::super::tests::{SHARDS, race};
     use super::*;
 
     fn config(ttl_secs: u32, min_retries_per_sec: u32, percent_can_retry: f64) -> BudgetConfig {
@@ -233,38 +235,44 @@ mod tests {
     }
 
     #[test]
-    fn is_never_overdrawn_by_threads_that_race() {
-        for round in 0..50 {
-            let budget = Budget::new(&config(1, 100, 0.0));
-            let granted = AtomicU64::new(0);
-            thread::scope(|scope| {
-                for clock in 0..4 {
-                    let (budget, granted) = (&budget, &granted);
-                    // Clocks on both sides of a slot's end.
-                    let now = 10 * NS_PER_SEC + (clock % 2) * NS_PER_SEC / 10;
-                    scope.spawn(move || {
-                        for _ in 0..100 {
-                            granted.fetch_add(u64::from(budget.withdraw(now)), Relaxed);
-                        }
-                    });
-                }
-            });
-            let granted = granted.into_inner();
-            assert!(granted <= 100, "{granted} in round {round}");
+    fn who_looked_too_early_is_refused() {
+        let budget = Budget::new(&config(10, 0, 1.0));
+        (0..3).for_each(|_| budget.deposit(0));
+        assert_eq!(drain(&budget, 0), 3);
+        // Had seen one left, in the same slot or at the turn to the next.
+        assert!(!budget.claim(0) && !budget.claim(NS_PER_SEC));
+        budget.deposit(0);
+        assert_eq!(budget.balance(0), 1, "nothing was lost by it");
+        assert!(budget.claim(NS_PER_SEC) && !budget.claim(0));
+    }
+
+    #[test]
+    fn is_never_overdrawn_by_shards_that_race() {
+        const ROUNDS: usize = 2_000;
+        // Shards race for the last retry, with clocks on both sides of a slot's end.
+        let budgets: Vec<_> = (0..ROUNDS)
+            .map(|_| (Budget::new(&config(1, 1, 0.0)), AtomicU64::new(0)))
+            .collect();
+        race(ROUNDS, |shard, round| {
+            let (budget, granted) = &budgets[round];
+            let now = 10 * NS_PER_SEC + (shard as u64 % 2) * NS_PER_SEC / 10;
+            granted.fetch_add(u64::from(budget.withdraw(now)), Relaxed);
+        });
+        for (round, (budget, granted)) in budgets.iter().enumerate() {
+            let granted = granted.load(Relaxed);
             // What the race refused wrongly is still there.
-            assert_eq!(granted + drain(&budget, 10 * NS_PER_SEC), 100);
+            let left = drain(budget, 10 * NS_PER_SEC);
+            assert_eq!(granted + left, 1, "{granted} in round {round}");
         }
     }
 
     #[test]
     fn loses_no_deposit_between_threads() {
         let budget = Budget::new(&config(10, 0, 1.0));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|_| budget.deposit(NS_PER_SEC)));
-            }
+        race(20, |_, _| {
+            (0..50_000).for_each(|_| budget.deposit(NS_PER_SEC))
         });
-        assert_eq!(budget.balance(NS_PER_SEC), 40_000);
+        assert_eq!(budget.balance(NS_PER_SEC), 1_000_000 * SHARDS as u64);
     }
 
     proptest! {

@@ -29,19 +29,9 @@ pub fn happens(random: u64, probability: f64) -> bool {
     fraction(random) < probability
 }
 
-/// Dice for tests: SplitMix64.
-#[cfg(test)]
-pub(super) fn dice(mut seed: u64) -> impl FnMut() -> u64 {
-    move || {
-        seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::tests::dice;
     use super::*;
 
     #[test]

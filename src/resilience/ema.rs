@@ -124,11 +124,10 @@ impl Ema {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use proptest::prelude::*;
 
-    use super::super::draw::{dice, fraction, happens};
+    use super::super::draw::{fraction, happens};
+    use super::super::tests::{SHARDS, dice, race};
     use super::*;
 
     const WINDOW: u64 = 30_000_000_000;
@@ -199,22 +198,22 @@ mod tests {
     }
 
     #[test]
-    fn threads_share_one_average() {
+    fn shards_share_one_average() {
         let ema = Ema::default();
         let keep = (-1.0f64 / 1_000.0).exp();
-        thread::scope(|scope| {
-            for n in 0..4u32 {
-                let ema = &ema;
-                scope.spawn(move || {
-                    for _ in 0..20_000 {
-                        ema.observe_next(f64::from(n % 2), keep, MOST_SAMPLES);
-                    }
-                });
+        race(200, |shard, _| {
+            for n in 0..200 {
+                let sample = if (shard + n) % 2 == 0 { 1.0 } else { 0.0 };
+                ema.observe_next(sample, keep, MOST_SAMPLES);
             }
         });
         let average = ema.get().unwrap();
-        assert_eq!(average.stamp, 80_000, "no sample was lost");
-        assert!((0.0..=1.0).contains(&average.value));
+        assert_eq!(
+            average.stamp as usize,
+            40_000 * SHARDS,
+            "no sample was lost"
+        );
+        assert!((average.value - 0.5).abs() < 0.05, "{}", average.value);
     }
 
     proptest! {

@@ -57,7 +57,7 @@ impl FaultConfig {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draw::dice;
+    use super::super::tests::dice;
     use super::*;
 
     fn config(abort: f64, delay: f64) -> FaultConfig {

@@ -96,9 +96,7 @@ impl Gate {
         if state_of(seen, now_ns) != State::ProbeOpen {
             return false;
         }
-        let probing = word(PROBING, now_ns.saturating_add(PROBE_FOR_NS));
-        let swap = self.state.compare_exchange(seen, probing, Relaxed, Relaxed);
-        swap.is_ok()
+        self.swap(seen, word(PROBING, now_ns.saturating_add(PROBE_FOR_NS)))
     }
 
     /// Shuts the gate for the backoff's next delay, if it is now in this state. `None` if it is not,
@@ -116,9 +114,9 @@ impl Gate {
         }
         let mut place = Place::from_bits(self.place.load(Relaxed));
         let for_ns = backoff.next(&mut place, random);
-        let dead = word(DEAD, now_ns.saturating_add(for_ns));
-        let swap = self.state.compare_exchange(seen, dead, Relaxed, Relaxed);
-        swap.ok()?;
+        if !self.swap(seen, word(DEAD, now_ns.saturating_add(for_ns))) {
+            return None;
+        }
         // Nobody needs it before the delay is over. Who still came first would repeat a delay.
         self.place.store(place.bits(), Relaxed);
         Some(Ejected { for_ns })
@@ -147,15 +145,19 @@ impl Gate {
         let seen = self.state.load(Relaxed);
         if seen & KIND_MASK == PROBING {
             // Whoever changed it meanwhile knows more.
-            let over = word(DEAD, 0);
-            let _ = self.state.compare_exchange(seen, over, Relaxed, Relaxed);
+            self.swap(seen, word(DEAD, 0));
         }
     }
 
     fn open(&self, seen: u64, before: impl FnOnce()) -> bool {
         before();
         self.place.store(0, Relaxed);
-        let swap = self.state.compare_exchange(seen, ALIVE, Relaxed, Relaxed);
+        self.swap(seen, ALIVE)
+    }
+
+    /// Goes on from the state that was seen, if it still is.
+    fn swap(&self, seen: u64, next: u64) -> bool {
+        let swap = self.state.compare_exchange(seen, next, Relaxed, Relaxed);
         swap.is_ok()
     }
 }
@@ -183,8 +185,8 @@ fn is_kind_of(word: u64, state: State) -> bool {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
-    use std::thread;
 
+    use super::super::tests::race;
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
@@ -298,21 +300,41 @@ mod tests {
     }
 
     #[test]
+    fn who_looked_too_early_changes_nothing() {
+        let gate = Gate::default();
+        assert!(gate.swap(ALIVE, word(DEAD, 5)));
+        assert!(!gate.swap(ALIVE, word(DEAD, 9)), "ejected by another");
+        assert!(gate.swap(word(DEAD, 5), word(PROBING, 15)));
+        assert!(
+            !gate.swap(word(DEAD, 5), word(PROBING, 16)),
+            "another probes"
+        );
+        assert_eq!(gate.state.load(Relaxed), word(PROBING, 15));
+    }
+
+    #[test]
     fn of_all_shards_one_ejects_and_one_probes() {
-        for _ in 0..200 {
-            let gate = Gate::default();
-            let (ejected, probes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-            thread::scope(|scope| {
-                for _ in 0..4 {
-                    scope.spawn(|| {
-                        let won = gate.eject(State::Alive, 0, &FIVE, 0).is_some();
-                        ejected.fetch_add(usize::from(won), Relaxed);
-                        let won = gate.begin_probe(5 * SECOND);
-                        probes.fetch_add(usize::from(won), Relaxed);
-                    });
-                }
-            });
-            assert_eq!((ejected.into_inner(), probes.into_inner()), (1, 1));
+        const ROUNDS: usize = 2_000;
+        #[derive(Default)]
+        struct Round {
+            gate: Gate,
+            ejected: AtomicUsize,
+            probes: AtomicUsize,
+        }
+        let rounds: Vec<Round> = (0..ROUNDS).map(|_| Round::default()).collect();
+        race(ROUNDS, |_, round| {
+            let round = &rounds[round];
+            let won = round.gate.eject(State::Alive, 0, &FIVE, 0).is_some();
+            round.ejected.fetch_add(usize::from(won), Relaxed);
+        });
+        race(ROUNDS, |_, round| {
+            let round = &rounds[round];
+            let won = round.gate.begin_probe(5 * SECOND);
+            round.probes.fetch_add(usize::from(won), Relaxed);
+        });
+        for round in rounds {
+            let (ejected, probes) = (round.ejected.into_inner(), round.probes.into_inner());
+            assert_eq!((ejected, probes), (1, 1));
         }
     }
 }

@@ -158,11 +158,9 @@ fn bucket_end_ns(bucket: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use proptest::prelude::*;
 
-    use super::super::draw::dice;
+    use super::super::tests::{SHARDS, dice, race};
     use super::*;
 
     const MS: u64 = NS_PER_MS;
@@ -257,39 +255,33 @@ mod tests {
     }
 
     #[test]
+    fn the_percentile_is_a_sample_that_so_many_do_not_exceed() {
+        let hedge = Hedge::new(&config(0.5));
+        for n in 0..100 {
+            hedge.record(if n < 50 { 10 * MS } else { 1_000 * MS }, 0);
+        }
+        let found = hedge.percentile_ns().unwrap() / MS;
+        assert_eq!(found, 10);
+    }
+
+    #[test]
     fn loses_no_sample_between_threads() {
         let hedge = Hedge::new(&config(0.5));
-        thread::scope(|scope| {
-            for n in 0..4u64 {
-                let hedge = &hedge;
-                scope.spawn(move || {
-                    for step in 0..10_000 {
-                        hedge.record((1 + n) * MS, SECOND + step);
-                    }
-                });
-            }
+        race(20, |_, round| {
+            (0..20_000).for_each(|_| hedge.record(MS, SECOND + round as u64));
         });
         let total: u32 = hedge.counts.iter().map(|n| n.load(Relaxed)).sum();
-        assert_eq!(total, 40_000 * SAMPLE);
+        assert_eq!(total, 400_000 * SHARDS as u32 * SAMPLE);
     }
 
     #[test]
     fn halving_meets_recording() {
         let hedge = Hedge::new(&config(0.5));
-        let seconds = AtomicU64::new(0);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..2_000 {
-                        // Nearly every record is a reading.
-                        hedge.record(MS, seconds.fetch_add(1, Relaxed) * SECOND);
-                    }
-                });
-            }
-        });
+        // One in each round reads, and every tenth round halves.
+        race(3_000, |_, round| hedge.record(MS, round as u64 * SECOND));
         let total: u32 = hedge.counts.iter().map(|n| n.load(Relaxed)).sum();
-        // Ten samples a halving make twenty; nothing went below zero, which would be a lot.
-        assert!(total < 500 * SAMPLE, "{total}");
+        // Ten rounds a halving make twenty; had it gone below zero, it would be a lot.
+        assert!(total < 50 * SHARDS as u32 * SAMPLE, "{total}");
     }
 
     proptest! {

@@ -39,5 +39,7 @@ pub mod limit;
 pub mod nack;
 pub mod nack_filter;
 pub mod rate;
+#[cfg(test)]
+mod tests;
 mod volume;
 mod window;

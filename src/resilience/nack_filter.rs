@@ -100,7 +100,7 @@ impl NackFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::super::draw::dice;
+    use super::super::tests::dice;
     use super::*;
 
     const MS: u64 = 1_000_000;

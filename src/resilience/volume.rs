@@ -76,10 +76,9 @@ fn total(word: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use proptest::prelude::*;
 
+    use super::super::tests::{SHARDS, race};
     use super::*;
 
     #[test]
@@ -123,13 +122,14 @@ mod tests {
 
     #[test]
     fn loses_nothing_between_threads() {
-        let volume = Volume::default();
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..60).for_each(|_| _ = volume.record(9, 500, 255)));
-            }
+        const ROUNDS: usize = 800;
+        let volumes: Vec<_> = (0..ROUNDS / 80).map(|_| Volume::default()).collect();
+        race(volumes.len() * 80, |_, round| {
+            volumes[round / 80].record(9, 500, 255);
         });
-        assert_eq!(total(volume.0.load(Relaxed)), 240);
+        for volume in &volumes {
+            assert_eq!(total(volume.0.load(Relaxed)), 80 * SHARDS as u64);
+        }
     }
 
     proptest! {

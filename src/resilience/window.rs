@@ -107,10 +107,10 @@ impl Now {
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
-    use std::thread;
 
     use proptest::prelude::*;
 
+    use super::super::tests::{SHARDS, race};
     use super::*;
 
     #[test]
@@ -184,12 +184,25 @@ mod tests {
     #[test]
     fn loses_nothing_between_threads() {
         let window = Window::new(1_000);
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|n| window.add(5_000 + n % 900)));
-            }
+        race(20, |_, _| (0..50_000).for_each(|_| window.add(5_000)));
+        assert_eq!(window.sum(5_000), 1_000_000 * SHARDS as u64);
+    }
+
+    #[test]
+    fn one_of_all_shards_starts_a_slot_anew() {
+        let window = Window::new(1_000);
+        // A new tenth every round. A shard may be one round ahead of the others.
+        race(3_000, |_, round| {
+            let now = round as u64 * 100;
+            window.add(now);
+            let (least, most) = (9 * SHARDS as u64, 11 * SHARDS as u64);
+            let sum = window.sum(now);
+            assert!(
+                round < 10 || (least..=most).contains(&sum),
+                "{sum} in round {round}"
+            );
         });
-        assert_eq!(window.sum(5_900), 40_000);
+        assert_eq!(window.sum(2_999 * 100), 10 * SHARDS as u64);
     }
 
     proptest! {

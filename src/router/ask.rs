@@ -11,6 +11,8 @@ use std::sync::Arc;
 use crate::balance::ReplicaSet;
 use crate::naming::{Addr, Bound, NameTree, Path};
 
+use super::shared::{ClientShared, ServiceShared};
+
 /// A name as one request asks for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Asked {
@@ -58,6 +60,9 @@ pub type Wishes = Rc<dyn Fn(Wish)>;
 pub enum Told {
     Bound(Arc<Asked>, Binding),
     Replicas(Target, Replicas),
+    /// What the shards know together of a name, or of a bound name; before anything else of it.
+    Service(Arc<Asked>, Arc<ServiceShared>),
+    Client(Target, Arc<ClientShared>),
 }
 
 /// What a name is bound to.

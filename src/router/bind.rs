@@ -33,6 +33,7 @@ use super::ask::{Asked, Binding, Target, Wish, Wishes};
 use super::client::{Client, Clients};
 use super::context;
 use super::refusal::Refusal;
+use super::shared::{Local, ServiceShared};
 
 /// Begins the key of a name with a dtab of its own. No path is encoded like that: it would be a
 /// segment of 4 GiB.
@@ -47,6 +48,7 @@ const DRAWN: usize = 16;
 pub struct Route {
     pub asked: Arc<Asked>,
     policy: RefCell<Rc<ServicePolicy>>,
+    shared: RefCell<Option<Local<ServiceShared>>>,
     tree: RefCell<Tree>,
     waiting: RefCell<Vec<Key>>,
     used_at: Cell<u64>,
@@ -74,6 +76,12 @@ impl Route {
     #[must_use]
     pub fn policy(&self) -> Rc<ServicePolicy> {
         Rc::clone(&self.policy.borrow())
+    }
+
+    /// What the shards know of it together, once the slow path has told.
+    #[must_use]
+    pub fn shared(&self) -> Option<Local<ServiceShared>> {
+        self.shared.borrow().clone()
     }
 
     /// Where one request goes, once it is known: a union's branch is drawn anew each time.
@@ -211,6 +219,7 @@ impl Binder {
         let name = Path::from_encoded(name);
         let route = Rc::new(Route {
             policy: RefCell::new(Rc::new(self.policies.borrow().policy(&name))),
+            shared: RefCell::default(),
             asked: Arc::new(Asked {
                 name,
                 local: local.into(),
@@ -274,8 +283,7 @@ impl Binder {
         });
     }
 
-    /// Takes in what the slow path says of a name.
-    pub fn update(&self, asked: &Asked, binding: &Binding, clients: &Clients) {
+    fn known(&self, asked: &Asked) -> Option<Rc<Route>> {
         let mut key = Vec::new();
         let key = if asked.local.is_empty() {
             asked.name.as_encoded()
@@ -283,7 +291,19 @@ impl Binder {
             key_of(asked.name.as_encoded(), &asked.local, &mut key);
             &key
         };
-        let Some(route) = self.routes.borrow().get(key).map(Rc::clone) else {
+        self.routes.borrow().get(key).map(Rc::clone)
+    }
+
+    /// Takes in what the shards share of a name from now on.
+    pub fn share(&self, asked: &Asked, shared: &Arc<ServiceShared>) {
+        if let Some(route) = self.known(asked) {
+            route.shared.replace(Some(Rc::new(Arc::clone(shared))));
+        }
+    }
+
+    /// Takes in what the slow path says of a name.
+    pub fn update(&self, asked: &Asked, binding: &Binding, clients: &Clients) {
+        let Some(route) = self.known(asked) else {
             return;
         };
         let tree = match binding {
@@ -374,6 +394,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::balance::Place;
     use crate::config::resolved;
     use crate::engine::BufPool;
     use crate::engine::driver::Driver;
@@ -404,7 +425,7 @@ mod tests {
         let resolved::Router {
             client, service, ..
         } = config.routers[0].clone();
-        let clients = Clients::new(&shard, client, Rc::clone(&wishes), 1);
+        let clients = Clients::new(&shard, Place::default(), client, Rc::clone(&wishes), 1);
         let binder = Binder::new(&shard, limits, service, wishes, 1);
         (binder, clients, gone)
     }

@@ -2,50 +2,80 @@
 //! each request, and keeps connections to them.
 //!
 //! The replicas are a snapshot that the slow path sends and replaces; their state (requests in
-//! flight, reachability) lives in atomics that all shards share, so that the shards balance as one.
+//! flight, latency, health) lives in atomics that all shards share, so that the shards balance as one.
 //! A snapshot without any replica never replaces one that has some: discovery is advisory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use crate::balance::{Balancer, BalancerConfig, Endpoint, Pick, Place};
+use crate::balance::{Balancer, Endpoint, Outcome, Pick, Place};
 use crate::config::resolved::{ClientParams, ClientPolicy, Policies};
 use crate::engine::{Key, Shard};
+use crate::resilience::accrual::Accrual;
+use crate::resilience::fail_fast::FailFast;
 
 use super::ask::{Replicas, Target, Wish, Wishes};
 use super::pool::Pool;
+use super::shared::{ClientShared, Local};
 
 enum State {
     /// The first answer is still to come.
     Unknown,
     Failed(String),
-    Known(Box<Balancer>),
+    Known,
+}
+
+/// A policy, and what is made of it once.
+pub struct Rules {
+    pub policy: ClientPolicy,
+    pub accrual: Accrual,
+    pub fail_fast: FailFast,
+}
+
+impl Rules {
+    fn new(policy: ClientPolicy) -> Rc<Rules> {
+        Rc::new(Rules {
+            accrual: Accrual::new(&policy.accrual),
+            fail_fast: FailFast::default(),
+            policy,
+        })
+    }
 }
 
 /// See the module's head.
 pub struct Client {
     pub target: Target,
-    policy: RefCell<Rc<ClientPolicy>>,
-    replicas: RefCell<State>,
+    rules: RefCell<Rc<Rules>>,
+    state: RefCell<State>,
+    balancer: RefCell<Balancer>,
+    shared: RefCell<Option<Local<ClientShared>>>,
     waiting: RefCell<Vec<Key>>,
+    /// Requests that wait for room at a replica.
+    pub waiters: Cell<usize>,
     pub pool: Pool,
 }
 
 impl Client {
     /// The policy in force.
     #[must_use]
-    pub fn policy(&self) -> Rc<ClientPolicy> {
-        Rc::clone(&self.policy.borrow())
+    pub fn rules(&self) -> Rc<Rules> {
+        Rc::clone(&self.rules.borrow())
+    }
+
+    /// What the shards know of it together, once the slow path has told.
+    #[must_use]
+    pub fn shared(&self) -> Option<Local<ClientShared>> {
+        self.shared.borrow().clone()
     }
 
     /// Ready when the replicas are known, or known not to be had.
     pub fn poll_replicas(&self, shard: &Shard) -> Poll<Result<(), String>> {
-        match &*self.replicas.borrow() {
-            State::Known(_) => Poll::Ready(Ok(())),
+        match &*self.state.borrow() {
+            State::Known => Poll::Ready(Ok(())),
             State::Failed(why) => Poll::Ready(Err(why.clone())),
             State::Unknown => {
                 let mut waiting = self.waiting.borrow_mut();
@@ -58,62 +88,86 @@ impl Client {
         }
     }
 
-    /// Picks the endpoint for one request, avoiding `excluded` if there is another.
+    /// Picks the endpoint for one request, avoiding those where it was `tried`, the latest last, as
+    /// long as there are others.
     pub fn pick(
         &self,
         random: &mut impl FnMut() -> u64,
         now: u64,
-        excluded: Option<SocketAddr>,
+        tried: &[SocketAddr],
+        hash: Option<u64>,
     ) -> Option<Arc<Endpoint>> {
-        match &mut *self.replicas.borrow_mut() {
-            State::Known(balancer) => balancer.pick(Pick {
+        match &*self.state.borrow() {
+            State::Known => self.balancer.borrow_mut().pick(Pick {
                 now_ns: now,
                 random,
-                excluded: excluded.as_slice(),
-                hash: None,
+                excluded: tried,
+                hash,
             }),
             State::Unknown | State::Failed(_) => None,
         }
     }
 
+    /// Counts a request at an endpoint.
+    pub fn begin(&self, endpoint: &Endpoint, now: u64) {
+        self.balancer.borrow_mut().begin(endpoint, now);
+    }
+
+    /// Counts the end of a request, and the latency of its response's head in ns. Once for each
+    /// [`Client::begin`].
+    pub fn end(&self, endpoint: &Endpoint, outcome: Outcome, latency: u64, now: u64) {
+        let mut balancer = self.balancer.borrow_mut();
+        balancer.end(endpoint, outcome, latency, now);
+    }
+
     /// Replicas known at present.
     #[must_use]
     pub fn replica_count(&self) -> usize {
-        match &*self.replicas.borrow() {
-            State::Known(balancer) => balancer.set().len(),
+        match &*self.state.borrow() {
+            State::Known => self.balancer.borrow().set().len(),
             State::Unknown | State::Failed(_) => 0,
         }
     }
 
     fn update(&self, shard: &Shard, answer: &Replicas) {
-        let mut replicas = self.replicas.borrow_mut();
+        let mut state = self.state.borrow_mut();
         match answer {
             Replicas::Known(set) if !set.endpoints.is_empty() => {
-                if !matches!(*replicas, State::Known(_)) {
-                    let balancer = Balancer::new(&BalancerConfig::default(), Place::default());
-                    *replicas = State::Known(Box::new(balancer));
-                }
-                if let State::Known(balancer) = &mut *replicas {
-                    balancer.update(Arc::clone(set), shard.now());
-                }
+                let mut balancer = self.balancer.borrow_mut();
+                balancer.update(Arc::clone(set), shard.now());
+                *state = State::Known;
             }
-            Replicas::Gone(why) => *replicas = State::Failed(why.clone()),
+            Replicas::Gone(why) => *state = State::Failed(why.clone()),
             // Never let an empty or failing answer take away a set that was good.
-            _ if matches!(*replicas, State::Known(_)) => return,
-            Replicas::Known(_) => *replicas = State::Failed("no replicas".to_owned()),
-            Replicas::Failed(why) => *replicas = State::Failed(why.clone()),
+            _ if matches!(*state, State::Known) => return,
+            Replicas::Known(_) => *state = State::Failed("no replicas".to_owned()),
+            Replicas::Failed(why) => *state = State::Failed(why.clone()),
         }
         for task in self.waiting.borrow_mut().drain(..) {
             shard.wake(task);
         }
     }
 
+    /// Goes by another policy from now on.
+    fn reload(&self, policy: ClientPolicy, place: Place, now: u64) {
+        if policy == self.rules.borrow().policy {
+            return;
+        }
+        if policy.balancer != self.rules.borrow().policy.balancer {
+            let mut balancer = Balancer::new(&policy.balancer, place);
+            balancer.update(Arc::clone(self.balancer.borrow().set()), now);
+            self.balancer.replace(balancer);
+        }
+        self.rules.replace(Rules::new(policy));
+    }
+
     /// Closes idle connections that ended, grew old, or lead to a replica that is gone.
     pub fn reap(&self, now: u64) {
-        let config = &*self.policy();
-        match &*self.replicas.borrow() {
-            State::Known(balancer) => self.pool.reap(now, config, |addr| balancer.has(addr)),
-            State::Unknown | State::Failed(_) => self.pool.reap(now, config, |_| true),
+        let policy = &self.rules().policy;
+        let balancer = self.balancer.borrow();
+        match &*self.state.borrow() {
+            State::Known => self.pool.reap(now, policy, |addr| balancer.has(addr)),
+            State::Unknown | State::Failed(_) => self.pool.reap(now, policy, |_| true),
         }
     }
 }
@@ -121,6 +175,7 @@ impl Client {
 /// The clients of one router on one shard.
 pub struct Clients {
     shard: Shard,
+    place: Place,
     policies: RefCell<Policies<ClientParams>>,
     wishes: Wishes,
     by_target: RefCell<HashMap<Target, Rc<Client>, foldhash::fast::FixedState>>,
@@ -130,12 +185,14 @@ impl Clients {
     #[must_use]
     pub fn new(
         shard: &Shard,
+        place: Place,
         policies: Policies<ClientParams>,
         wishes: Wishes,
         seed: u64,
     ) -> Clients {
         Clients {
             shard: shard.clone(),
+            place,
             policies: RefCell::new(policies),
             wishes,
             by_target: RefCell::new(HashMap::with_hasher(foldhash::fast::FixedState::with_seed(
@@ -144,14 +201,12 @@ impl Clients {
         }
     }
 
-    /// Goes by another policy from now on; connections stay.
+    /// Goes by other policies from now on; connections stay.
     pub fn reload(&self, policies: &Policies<ClientParams>) {
         self.policies.borrow_mut().clone_from(policies);
         for client in self.by_target.borrow().values() {
             let policy = policies.policy(&client.target.id);
-            if policy != **client.policy.borrow() {
-                client.policy.replace(Rc::new(policy));
-            }
+            client.reload(policy, self.place, self.shard.now());
         }
     }
 
@@ -161,11 +216,15 @@ impl Clients {
         if let Some(client) = by_target.get(target) {
             return Rc::clone(client);
         }
+        let rules = Rules::new(self.policies.borrow().policy(&target.id));
         let client = Rc::new(Client {
             target: target.clone(),
-            policy: RefCell::new(Rc::new(self.policies.borrow().policy(&target.id))),
-            replicas: RefCell::new(State::Unknown),
+            balancer: RefCell::new(Balancer::new(&rules.policy.balancer, self.place)),
+            rules: RefCell::new(rules),
+            state: RefCell::new(State::Unknown),
+            shared: RefCell::default(),
             waiting: RefCell::default(),
+            waiters: Cell::new(0),
             pool: Pool::default(),
         });
         by_target.insert(target.clone(), Rc::clone(&client));
@@ -178,6 +237,13 @@ impl Clients {
     pub fn update(&self, target: &Target, replicas: &Replicas) {
         if let Some(client) = self.by_target.borrow().get(target) {
             client.update(&self.shard, replicas);
+        }
+    }
+
+    /// Takes in what the shards share of a bound name from now on.
+    pub fn share(&self, target: &Target, shared: &Arc<ClientShared>) {
+        if let Some(client) = self.by_target.borrow().get(target) {
+            client.shared.replace(Some(Rc::new(Arc::clone(shared))));
         }
     }
 

@@ -49,6 +49,7 @@ pub async fn serve(shard: &Shard, server: &Rc<Server>, socket: Socket) {
             router: &router,
             settings: &settings,
             server: &server_settings,
+            at: server,
             draining: &server.draining,
         };
         let request = serve_request(by, &mut connection, &timer);
@@ -111,6 +112,7 @@ pub struct By<'b> {
     pub router: &'b Router,
     pub settings: &'b Settings,
     pub server: &'b resolved::Server,
+    pub at: &'b Server,
     /// Its server ends: the connection closes after the answer.
     pub draining: &'b Cell<bool>,
 }
@@ -121,6 +123,7 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
         settings,
         server,
         draining,
+        ..
     } = by;
     let mut heads = router.heads();
     let mut reader = HeadReader::new();
@@ -170,7 +173,8 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             request: &mut request,
             timer,
             started,
-            total_timeout: None,
+            due: crate::engine::NEVER,
+            total: None,
         };
         walk.run().await
     };

@@ -15,7 +15,7 @@ use super::receive::Arrival;
 use super::{cookies, location, trace, via};
 use crate::config::resolved::{Format, HeaderRules, LocationRule, Part, Propagator, Rules};
 use crate::engine::Shard;
-use crate::http::{Fields, Name, RequestHead, ResponseHead};
+use crate::http::{Fields, Method, Name, RequestHead, ResponseHead};
 use crate::telemetry::Trace;
 use crate::telemetry::trace::put_hex;
 
@@ -119,8 +119,11 @@ impl<'w> Edits<'w> {
             scratch.clear();
             self.put(format, head, scratch);
             if name.id == Name::Host {
-                // From HTTP/1.0, `$host` may be nothing; then there is no other host either.
-                head.set_authority(scratch);
+                // From HTTP/1.0, `$host` may be nothing; then there is no other host either. The
+                // target of a CONNECT is its host: the two must not differ (RFC 9112 §3.2.3).
+                if head.method != Method::Connect {
+                    head.set_authority(scratch);
+                }
             } else {
                 head.fields.set(name.text.as_bytes(), scratch);
             }

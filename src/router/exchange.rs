@@ -1,34 +1,33 @@
-//! One request's walk: identify, bind, pick, send, answer; and once more where that is safe.
+//! One request's walk: identify, bind, pick, send, answer; and once more where that is safe and paid
+//! for ([`retry`](super::retry)).
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::balance::Endpoint;
-use crate::config::resolved::{ClientPolicy, Route};
+use crate::config::resolved::{DEFAULT_TOTAL, Route as TableRoute, ServicePolicy};
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Timer};
-use crate::http::{BodyLength, Method, RequestHead, ResponseHead};
+use crate::http::{RequestHead, ResponseHead};
+use crate::resilience::deadline::tighten;
 
-use super::bind::Leaf;
+use super::bind::{Leaf, Route};
+use super::client::Client;
 use super::connection::By;
 use super::context;
+use super::deadline;
 use super::edits::Edits;
 use super::h1::inbound::Request;
-use super::h1::outbound::{Connecting, Connection, Exchange};
+use super::hashed::hash;
 use super::identify::Identified;
 use super::identify::answer::answer;
-use super::pump::{Pump, SPLICE_FROM, Stop};
+use super::in_flight::InFlight;
 use super::receive::receive;
 use super::refusal::{Refusal, Retry};
-use super::tunnel;
-
-/// Attempts for one request, the first included.
-const ATTEMPTS: usize = 3;
+use super::retry::{Course, Judge, MOST_ATTEMPTS};
+use super::room::Room;
 
 /// How a request ended.
 pub enum Outcome {
@@ -54,89 +53,233 @@ pub struct Walk<'w, 'c> {
     pub timer: &'w Timer,
     /// When its head was complete.
     pub started: u64,
-    /// The service's, once its name is known.
-    pub total_timeout: Option<Duration>,
+    /// When its time is over, by the deadline that it brought; [`NEVER`] if it brought none.
+    pub due: u64,
+    /// The time that its service gives it, once its name is known.
+    pub total: Option<Duration>,
 }
 
-/// Counts a request on its endpoint for as long as it lives.
-struct InFlight(Arc<Endpoint>);
-
-impl InFlight {
-    fn begin(endpoint: Arc<Endpoint>) -> InFlight {
-        endpoint.begin();
-        InFlight(endpoint)
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        #[cfg(feature = "planted-bugs")]
-        if planted(Bug::CountLeaked) {
-            return;
-        }
-        self.0.end();
-    }
-}
-
-enum Ended {
+/// How an attempt ended.
+pub(super) enum Ended {
     Outcome(Outcome),
-    /// The attempt failed before anything was answered.
+    /// It failed before anything was answered.
     Failed(Refusal),
+    /// The replica did not look at it, and sending it elsewhere is paid for.
+    Requeue,
+    /// The response was a failure that is retried after so many ns, which is paid for.
+    Retry {
+        after_ns: u64,
+    },
 }
 
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
-        let (leaf, edits) = match self.bind().await {
-            Ok(bound) => bound,
+        let _place = match self.admit().await {
+            Ok(place) => place,
             Err(outcome) => return outcome,
         };
-        let client = &leaf.client;
-        let mut excluded = None;
-        let mut fresh = false;
-        for attempt in 1.. {
+        let (route, edits) = match self.name() {
+            Ok(named) => named,
+            Err(outcome) => return outcome,
+        };
+        let service = route.policy();
+        self.total = earliest(service.total_timeout, self.by.server.timeout);
+        self.request.keep_up_to(service.replay_bytes);
+        let mut course = Course::default();
+        let mut paid = false;
+        loop {
+            let leaf = match self.leaf(&route).await {
+                Ok(leaf) => leaf,
+                Err(outcome) => return outcome,
+            };
             let now = self.by.router.shard.now();
-            let picked = client.pick(&mut || self.by.router.random(), now, excluded);
-            let Some(endpoint) = picked else {
-                let text = format!("{} has no replicas", client.target.id);
-                return Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text));
-            };
-            let addr = endpoint.addr;
-            let refusal = match self.attempt(&leaf, &edits, endpoint, fresh).await {
+            if !std::mem::replace(&mut paid, true)
+                && let Some(shared) = route.shared()
+            {
+                shared.retries.deposit(now);
+            }
+            let ended = self.dispatch(&route, &service, &leaf, &edits, &mut course);
+            let after = match ended.await {
                 Ended::Outcome(outcome) => return outcome,
-                Ended::Failed(refusal) => refusal,
+                Ended::Retry { after_ns } => after_ns,
+                Ended::Failed(refusal) => {
+                    let random = self.by.router.random();
+                    let repeatable = self.request.is_repeatable();
+                    let now = self.by.router.shard.now();
+                    let mut judge = self.judge(&route, &service, &leaf, &mut course);
+                    match judge.failure(&refusal, repeatable, now, random) {
+                        Some(after) => after,
+                        None => return Outcome::Refused(refusal),
+                    }
+                }
+                // Requeues are dealt with where they are dispatched.
+                Ended::Requeue => 0,
             };
-            if attempt == ATTEMPTS || !self.may_repeat(&refusal, client.replica_count()) {
-                return Outcome::Refused(refusal);
+            self.count_retry();
+            if !self.pause(after).await {
+                return Outcome::ClientGone;
             }
-            self.by
-                .router
-                .stats
-                .retries
-                .set(self.by.router.stats.retries.get() + 1);
-            match refusal.retry {
-                Retry::IfReused => fresh = true,
-                Retry::Always | Retry::Never => excluded = Some(addr),
-            }
-        }
-        unreachable!("the loop over attempts returns")
-    }
-
-    fn may_repeat(&self, refusal: &Refusal, replicas: usize) -> bool {
-        if self.request.consumed {
-            return false;
-        }
-        match refusal.retry {
-            Retry::Never => false,
-            // The same replica would refuse again.
-            Retry::Always => replicas > 1,
-            #[cfg(feature = "planted-bugs")]
-            Retry::IfReused if planted(Bug::RepeatedUnsafely) => true,
-            Retry::IfReused => self.head.method.is_idempotent(),
         }
     }
 
-    async fn bind(&mut self) -> Result<(Rc<Leaf>, Edits<'w>), Outcome> {
+    fn count_retry(&mut self) {
+        let retries = &self.by.router.stats.retries;
+        retries.set(retries.get() + 1);
+        self.request.rewind();
+    }
+
+    /// When the request's time is over, all told.
+    pub(super) fn due(&self) -> u64 {
+        let total = self.total.map(nanos);
+        tighten(self.due, self.started, total)
+    }
+
+    fn judge<'j>(
+        &self,
+        route: &Route,
+        service: &'j ServicePolicy,
+        leaf: &Leaf,
+        course: &'j mut Course,
+    ) -> Judge<'j> {
+        Judge {
+            policy: service,
+            method: self.head.method,
+            course,
+            service: route.shared(),
+            client: leaf.client.shared(),
+            others: leaf.client.replica_count() > 1,
+            due: self.due(),
+        }
+    }
+
+    /// Sends the request to one client, to one replica after another as long as none has looked at
+    /// it.
+    async fn dispatch(
+        &mut self,
+        route: &Route,
+        service: &ServicePolicy,
+        leaf: &Leaf,
+        edits: &Edits<'_>,
+        course: &mut Course,
+    ) -> Ended {
+        let mut fresh = false;
+        loop {
+            course.attempts += 1;
+            let in_flight = match self.pick(&leaf.client, course).await {
+                Ok(in_flight) => in_flight,
+                Err(outcome) => return Ended::Outcome(outcome),
+            };
+            let addr = in_flight.endpoint.addr;
+            let judge = self.judge(route, service, leaf, course);
+            let refusal = match self.attempt(leaf, edits, in_flight, fresh, judge).await {
+                Ended::Requeue => None,
+                Ended::Failed(refusal) => Some(refusal),
+                Ended::Retry { after_ns } => {
+                    course.avoid(addr);
+                    return Ended::Retry { after_ns };
+                }
+                ended @ Ended::Outcome(_) => return ended,
+            };
+            match refusal {
+                // Paid for already.
+                None => course.avoid(addr),
+                Some(refusal) if self.is_stale(&refusal, fresh) => fresh = true,
+                Some(refusal) => {
+                    course.avoid(addr);
+                    let now = self.by.router.shard.now();
+                    let never_sent = refusal.retry == Retry::Always && self.request.is_repeatable();
+                    let mut judge = self.judge(route, service, leaf, course);
+                    // The same replica would refuse again.
+                    if !(never_sent && judge.others && judge.requeue(now)) {
+                        return Ended::Failed(refusal);
+                    }
+                }
+            }
+            if course.attempts > MOST_ATTEMPTS {
+                let text = "it was sent too often already";
+                return Ended::Failed(Refusal::backend(502, "too-many-attempts", text));
+            }
+            self.count_retry();
+        }
+    }
+
+    /// Whether a pooled connection turned out to be closed before a byte came back, and the request
+    /// may be sent again on a new one. That is no load on top: the replica saw nothing of it.
+    fn is_stale(&self, refusal: &Refusal, fresh: bool) -> bool {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RepeatedUnsafely) && refusal.retry == Retry::IfReused {
+            return self.request.is_repeatable();
+        }
+        refusal.retry == Retry::IfReused
+            && !fresh
+            && self.head.method.is_idempotent()
+            && self.request.is_repeatable()
+    }
+
+    /// Picks a replica, waiting for room at it where the policy limits that.
+    async fn pick(&mut self, client: &Rc<Client>, course: &Course) -> Result<InFlight, Outcome> {
+        let router = self.by.router;
+        let rules = client.rules();
+        let key = rules.policy.hash.as_ref();
+        let hash = key.and_then(|key| hash(key, self.head, self.request));
+        let mut place = Course::place();
+        let tried = course.tried(&mut place);
+        loop {
+            let now = router.shard.now();
+            if now >= self.due {
+                return Err(Outcome::Refused(deadline::exceeded()));
+            }
+            let Some(endpoint) = client.pick(&mut || router.random(), now, tried, hash) else {
+                let text = format!("{} has no replicas", client.target.id);
+                let refusal = Refusal::proxy(502, "no-hosts-available", text);
+                return Err(Outcome::Refused(refusal));
+            };
+            let _waiting = match client.room(&endpoint) {
+                Room::Free => {
+                    let random = router.random();
+                    return Ok(InFlight::begin(client, &router.shard, endpoint, random));
+                }
+                Room::Waits(waiting) => waiting,
+                Room::Full => {
+                    let text = format!("too many requests wait for {}", client.target.id);
+                    let refusal = Refusal::proxy(503, "too-many-waiters", text);
+                    return Err(Outcome::Refused(refusal.retry(Retry::Always)));
+                }
+            };
+            if now >= self.due() {
+                let text = format!("no room at {} in time", client.target.id);
+                return Err(Outcome::Refused(Refusal::proxy(
+                    504,
+                    "request-timeout",
+                    text,
+                )));
+            }
+            // Room may come free on another shard, which does not tell.
+            if !self.pause(ROOM_NS).await {
+                return Err(Outcome::ClientGone);
+            }
+        }
+    }
+
+    /// Waits; false if the client left.
+    async fn pause(&mut self, ns: u64) -> bool {
+        if ns == 0 {
+            return true;
+        }
+        let until = self.by.router.shard.now().saturating_add(ns);
+        self.timer.set(until.min(self.due));
+        poll_fn(|_| {
+            if self.timer.is_expired() {
+                return Poll::Ready(true);
+            }
+            self.poll_client_gone().map(|()| false)
+        })
+        .await
+    }
+
+    /// Finds out the request's name, and the route of that name.
+    fn name(&mut self) -> Result<(Rc<Route>, Edits<'w>), Outcome> {
         let By {
             router, settings, ..
         } = self.by;
@@ -145,11 +288,15 @@ impl<'w> Walk<'w, '_> {
         let mut dtab = Vec::new();
         let arrival = receive(&self.by, self.request, self.head, &mut dtab);
         let arrival = arrival.map_err(Outcome::Refused)?;
+        self.due = arrival.due;
+        if router.shard.now() >= self.due {
+            return Err(Outcome::Refused(deadline::exceeded()));
+        }
         let mut name = router.shard.vector();
         let identified = settings
             .identifiers
             .identify(&config.dst_prefix, self.head, &mut name);
-        let edits = |route: Option<&'w Route>| {
+        let edits = |route: Option<&'w TableRoute>| {
             let rules = route.map(|route| &route.rules);
             Edits::new(&config.rules, rules, arrival, self.request)
         };
@@ -173,15 +320,21 @@ impl<'w> Walk<'w, '_> {
         };
         router.shard.recycle(name);
         let (route, edits) = route?;
-        self.total_timeout = route.policy().total_timeout;
         context::pass_on(&mut self.head.fields, &dtab);
         edits.request(&router.shard, self.head);
+        Ok((route, edits))
+    }
+
+    /// The client that this attempt goes to, its replicas known.
+    async fn leaf(&mut self, route: &Rc<Route>) -> Result<Rc<Leaf>, Outcome> {
+        let router = self.by.router;
+        let limit = self.by.settings.config.binding_timeout;
+        let until = after(router.shard.now(), limit).min(self.due);
         let random = &mut || router.random();
         let known = match route.poll_leaf(&router.shard, random) {
             Poll::Ready(known) => known,
             Poll::Pending => {
-                self.timer
-                    .set(after(router.shard.now(), config.binding_timeout));
+                self.timer.set(until);
                 let bound = || route.poll_leaf(&router.shard, random);
                 let late = || format!("{} was not bound in time", route.asked.name);
                 self.in_time(bound, late).await?
@@ -192,10 +345,7 @@ impl<'w> Walk<'w, '_> {
         let known = match client.poll_replicas(&router.shard) {
             Poll::Ready(known) => known,
             Poll::Pending => {
-                if self.timer.is_unset() {
-                    self.timer
-                        .set(after(router.shard.now(), config.binding_timeout));
-                }
+                self.timer.set(until);
                 let found = || client.poll_replicas(&router.shard);
                 let late = || format!("{} was not resolved in time", client.target.id);
                 self.in_time(found, late).await?
@@ -205,7 +355,7 @@ impl<'w> Walk<'w, '_> {
             let text = format!("{} cannot be resolved: {why}", client.target.id);
             Outcome::Refused(Refusal::proxy(502, "no-hosts-available", text))
         })?;
-        Ok((leaf, edits))
+        Ok(leaf)
     }
 
     /// Waits for the slow path, as long as the timer and the client allow.
@@ -219,7 +369,10 @@ impl<'w> Walk<'w, '_> {
                 return Poll::Ready(Ok(found));
             }
             if self.timer.is_expired() {
-                let refusal = Refusal::proxy(503, "binding-timeout", late());
+                let refusal = match self.by.router.shard.now() >= self.due {
+                    true => deadline::exceeded(),
+                    false => Refusal::proxy(503, "binding-timeout", late()),
+                };
                 return Poll::Ready(Err(Outcome::Refused(refusal)));
             }
             self.poll_client_gone().map(|()| Err(Outcome::ClientGone))
@@ -229,7 +382,7 @@ impl<'w> Walk<'w, '_> {
 
     /// While the request's body is not being read, the client's leaving shows here. One that left
     /// after a part of its body is gone too: the rest will never come.
-    fn poll_client_gone(&mut self) -> Poll<()> {
+    pub(super) fn poll_client_gone(&mut self) -> Poll<()> {
         if self.request.is_received() {
             self.request.poll_gone()
         } else {
@@ -237,214 +390,22 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    async fn attempt(
-        &mut self,
-        leaf: &Leaf,
-        edits: &Edits<'_>,
-        endpoint: Arc<Endpoint>,
-        fresh: bool,
-    ) -> Ended {
-        let (router, client) = (self.by.router, &leaf.client);
-        let config = &self.by.settings.config;
-        let policy = &*client.policy();
-        let in_flight = InFlight::begin(endpoint);
-        let endpoint = &in_flight.0;
-        let now = router.shard.now();
-        let pooled = if fresh {
-            None
-        } else {
-            client.pool.take(endpoint.addr, now, policy)
+    /// The time that the replica is told: what was brought, and what somebody has configured.
+    pub(super) fn told_due(&self, attempt: Option<Duration>) -> u64 {
+        let configured = self.by.server.timeout.is_some() || self.total != Some(DEFAULT_TOTAL);
+        let due = match configured {
+            true => self.due(),
+            false => self.due,
         };
-        let reused = pooled.is_some();
-        let connection = match pooled {
-            Some(connection) => {
-                router.stats.reuses.set(router.stats.reuses.get() + 1);
-                connection
-            }
-            None => match self.connect(endpoint, policy).await {
-                Ok(connection) => connection,
-                Err(ended) => return ended,
-            },
-        };
-        let mut upstream = Exchange::new(connection, reused);
-        let mut lines = router.shard.vector();
-        edits.put_lines(config.propagator, router.random(), &mut lines);
-        upstream.send_head(&router.shard, self.head, &[&leaf.destination, &lines]);
-        router.shard.recycle(lines);
-        let stop = self.pump(&mut upstream, edits, policy).await;
-        match stop {
-            Stop::Done => {
-                if let Some(connection) = upstream.into_idle() {
-                    // Responses of one name tend to be alike.
-                    let large = matches!(self.response.body,
-                        BodyLength::Exact(length) if length >= SPLICE_FROM);
-                    connection.receive_singly(large && router.shard.can_splice());
-                    let reaper = router.reaper.get();
-                    let now = router.shard.now();
-                    client
-                        .pool
-                        .put(endpoint.addr, connection, now, reaper, policy);
-                }
-                Ended::Outcome(Outcome::Answered)
-            }
-            Stop::Upgraded => {
-                router.stats.count_status(self.response.status);
-                let mut upstream = upstream.into_wire();
-                tunnel::run(
-                    &router.shard,
-                    self.request.wire(),
-                    &mut upstream,
-                    self.timer,
-                )
-                .await;
-                Ended::Outcome(Outcome::Tunnelled)
-            }
-            Stop::Refused(refusal) => Ended::Failed(refusal),
-            #[cfg(feature = "planted-bugs")]
-            Stop::ClientGone if planted(Bug::PooledEarly) => {
-                if let Some(connection) = upstream.into_idle() {
-                    let reaper = router.reaper.get();
-                    client
-                        .pool
-                        .put(endpoint.addr, connection, now, reaper, policy);
-                }
-                Ended::Outcome(Outcome::ClientGone)
-            }
-            Stop::ClientGone => Ended::Outcome(Outcome::ClientGone),
-            Stop::Truncated => Ended::Outcome(Outcome::Truncated),
-        }
-    }
-
-    async fn connect(
-        &mut self,
-        endpoint: &Endpoint,
-        policy: &ClientPolicy,
-    ) -> Result<Connection, Ended> {
-        let router = self.by.router;
-        let shard = &router.shard;
-        let connecting =
-            Connecting::start(shard, endpoint.addr, policy.no_delay).map_err(Ended::Failed)?;
-        self.timer.set(after(shard.now(), policy.connect_timeout));
-        let connected = poll_fn(|_| {
-            if let Poll::Ready(connected) = connecting.poll() {
-                return Poll::Ready(connected.map_err(Ended::Failed));
-            }
-            if self.timer.is_expired() {
-                return Poll::Ready(Err(Ended::Failed(connect_timeout(endpoint.addr))));
-            }
-            self.poll_client_gone()
-                .map(|()| Err(Ended::Outcome(Outcome::ClientGone)))
-        })
-        .await;
-        let stats = &router.stats;
-        match connected {
-            Ok(()) => {
-                stats.connects.set(stats.connects.get() + 1);
-                endpoint.mark_reachable();
-                Ok(connecting.into_connection(shard.now()))
-            }
-            Err(ended) => {
-                if let Ended::Failed(_) = ended {
-                    stats.connect_failures.set(stats.connect_failures.get() + 1);
-                    endpoint.mark_unreachable(shard.now());
-                }
-                Err(ended)
-            }
-        }
-    }
-
-    /// Moves the bodies and watches the clocks.
-    async fn pump(
-        &mut self,
-        upstream: &mut Exchange,
-        edits: &Edits<'_>,
-        policy: &ClientPolicy,
-    ) -> Stop {
-        let (shard, settings) = (&self.by.router.shard, self.by.settings);
-        let (body_timeout, attempt_timeout) = {
-            (
-                policy.body_timeout.min(self.by.server.body_timeout),
-                policy.attempt_timeout,
-            )
-        };
-        let total = earliest(self.total_timeout, self.by.server.timeout);
-        let sent_all = self.head.body == BodyLength::Empty;
-        self.response.clear();
-        let mut pump = Pump {
-            shard,
-            limits: &settings.limits,
-            request: self.request,
-            head: self.head,
-            edits,
-            upstream,
-            response: self.response,
-            may_upgrade: self.head.upgrade().is_some(),
-            is_connect: self.head.method == Method::Connect,
-            draining: self.by.draining,
-            clear_context: self.by.server.clear_context,
-            sent_all,
-            in_body: false,
-            sent: 0,
-            sent_singly: false,
-            received: 0,
-            splice: None,
-            holding: false,
-            moves: 0,
-        };
-        // The limits on the time to the response's head run once the request was sent; before
-        // that, and after the head, what counts is that bytes move.
-        let head_deadline = |sent_at: u64| {
-            let total = total.map_or(NEVER, |total| after(self.started.max(sent_at), total));
-            total.min(attempt_timeout.map_or(NEVER, |limit| after(sent_at, limit)))
-        };
-        let mut deadline = if sent_all {
-            let from_start = total.map_or(NEVER, |total| after(self.started, total));
-            from_start.min(attempt_timeout.map_or(NEVER, |limit| after(shard.now(), limit)))
-        } else {
-            after(shard.now(), body_timeout)
-        };
-        self.timer.set(deadline);
-        poll_fn(|_| {
-            let (moves, sent) = (pump.moves, pump.sent_all);
-            if let Poll::Ready(stop) = pump.poll() {
-                return Poll::Ready(stop);
-            }
-            if pump.moves != moves {
-                let waits_for_head = pump.sent_all && !pump.in_body;
-                if !waits_for_head {
-                    deadline = after(shard.now(), body_timeout);
-                } else if !sent {
-                    deadline = head_deadline(shard.now());
-                }
-                self.timer.set(deadline);
-            } else if self.timer.is_expired() {
-                return Poll::Ready(expired(&pump));
-            }
-            Poll::Pending
-        })
-        .await
+        tighten(due, self.by.router.shard.now(), attempt.map(nanos))
     }
 }
 
-/// What it means that the clock ran out.
-fn expired(pump: &Pump<'_, '_>) -> Stop {
-    if pump.in_body {
-        return Stop::Truncated;
-    }
-    Stop::Refused(if pump.sent_all {
-        Refusal::backend(
-            504,
-            "request-timeout",
-            "the backend did not respond in time",
-        )
-    } else {
-        Refusal::client(408, "body-timeout", "the request's body stopped coming")
-    })
-}
+/// Time between two looks for room at a replica.
+const ROOM_NS: u64 = 1_000_000;
 
-fn connect_timeout(addr: SocketAddr) -> Refusal {
-    let text = format!("no connection to {addr} in time");
-    Refusal::backend(504, "connect-timeout", text).retry(Retry::Always)
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
 }
 
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
@@ -457,5 +418,5 @@ fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> 
 /// `duration` after `now`, on the shard's clock.
 #[must_use]
 pub fn after(now: u64, duration: Duration) -> u64 {
-    now.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX))
+    now.saturating_add(nanos(duration))
 }

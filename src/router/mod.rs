@@ -9,25 +9,33 @@
 //! other shards are atomics: the endpoints' state and the shards' loads.
 #![forbid(unsafe_code)]
 
+pub mod admission;
 pub mod ask;
+mod attempt;
 pub mod bind;
 pub mod client;
 pub mod connection;
 pub mod context;
 mod cookies;
+pub mod deadline;
 pub mod edits;
 pub mod ends;
 pub mod exchange;
 mod forwarded;
 pub mod h1;
+pub mod hashed;
 pub mod identify;
+mod in_flight;
 mod location;
 pub mod pool;
 pub mod pump;
 pub mod receive;
 pub mod refusal;
+pub mod retry;
+mod room;
 pub mod server;
 pub mod settings;
+pub mod shared;
 mod trace;
 pub mod tunnel;
 mod via;
@@ -35,6 +43,7 @@ mod via;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::balance::Place;
 use crate::balance::rng::Rng;
 use crate::engine::driver::Fd;
 use crate::engine::{FuturePool, Key, Shard, Timer};
@@ -78,6 +87,8 @@ pub struct Surroundings {
     pub wishes: Wishes,
     pub hand_over: HandOver,
     pub loads: Loads,
+    /// Where this shard stands among its like, for balancers that divide a large set among them.
+    pub place: Place,
     /// All chance of the router comes from here, the order of its tables included.
     pub seed: u64,
 }
@@ -96,7 +107,13 @@ impl Router {
                 Rc::clone(&around.wishes),
                 around.seed,
             ),
-            clients: Clients::new(shard, config.client.clone(), around.wishes, around.seed),
+            clients: Clients::new(
+                shard,
+                around.place,
+                config.client.clone(),
+                around.wishes,
+                around.seed,
+            ),
             stats: RouterStats::default(),
             futures: FuturePool::default(),
             loads: around.loads,
@@ -149,6 +166,8 @@ impl Router {
         match told {
             Told::Bound(asked, binding) => self.binder.update(asked, binding, &self.clients),
             Told::Replicas(target, replicas) => self.clients.update(target, replicas),
+            Told::Service(asked, shared) => self.binder.share(asked, shared),
+            Told::Client(target, shared) => self.clients.share(target, shared),
         }
     }
 

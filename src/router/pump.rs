@@ -14,12 +14,15 @@ use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::h1::Limits;
 use crate::http::{BodyLength, Name, RequestHead, ResponseHead};
 
+use super::Router;
 use super::context;
 use super::edits::Edits;
 use super::h1::inbound::Request;
 use super::h1::outbound::{Exchange, HeadEvent};
 use super::h1::wire::{BodyEvent, BodyFault};
+use super::in_flight::InFlight;
 use super::refusal::Refusal;
+use super::retry::{Judge, Verdict};
 
 /// Bytes that may wait on one side before the other is read no further.
 pub const HIGH_WATER: usize = 256 * 1024;
@@ -35,6 +38,8 @@ pub enum Stop {
     Upgraded,
     /// No response can be had. None of its bytes was written to the client.
     Refused(Refusal),
+    /// The response, of which only the head was read, is not the client's: another attempt follows.
+    Again(Verdict),
     /// The client left.
     ClientGone,
     /// The backend broke off within the response's body.
@@ -43,6 +48,7 @@ pub enum Stop {
 
 /// One exchange in motion.
 pub struct Pump<'p, 'c> {
+    pub router: &'p Router,
     pub shard: &'p Shard,
     pub limits: &'p Limits,
     pub request: &'p mut Request<'c>,
@@ -50,6 +56,10 @@ pub struct Pump<'p, 'c> {
     pub edits: &'p Edits<'p>,
     pub upstream: &'p mut Exchange,
     pub response: &'p mut ResponseHead,
+    pub in_flight: &'p mut InFlight,
+    pub judge: Judge<'p>,
+    /// The response's head was judged.
+    pub judged: bool,
     /// The client asked for another protocol.
     pub may_upgrade: bool,
     pub is_connect: bool,
@@ -167,6 +177,9 @@ impl Pump<'_, '_> {
                 text,
             )));
         }
+        if let Some(verdict) = self.verdict() {
+            return Poll::Ready(Stop::Again(verdict));
+        }
         let tunnels = switches || (self.is_connect && (200..300).contains(&self.response.status));
         if self.clear_context {
             let fields = &mut self.response.fields;
@@ -209,6 +222,30 @@ impl Pump<'_, '_> {
             self.upstream.raw().hold_recv(true);
         }
         Poll::Pending
+    }
+
+    /// Judges the response; `Some` if another attempt is to follow.
+    fn verdict(&mut self) -> Option<Verdict> {
+        let (now, random) = (self.shard.now(), || self.router.random());
+        let repeatable = self.request.is_repeatable();
+        let response = &mut *self.response;
+        let verdict = self.judge.response(response, repeatable, now, random);
+        let Verdict::PassOn { success } = verdict else {
+            self.in_flight.judge(false);
+            return Some(verdict);
+        };
+        self.judged = true;
+        self.in_flight.judge(success);
+        self.request.forget();
+        // Who is next needs to be told only what the status does not say.
+        let said = response.fields.get(Name::L5dSuccessClass).is_some();
+        if said || success != (response.status < 500) {
+            let class: &[u8] = if success { b"1.0" } else { b"0.0" };
+            response
+                .fields
+                .set(Name::L5dSuccessClass.as_str().as_bytes(), class);
+        }
+        None
     }
 
     /// Bytes of the response's body that are still to come, if its length was declared.

@@ -10,7 +10,7 @@ use super::connection::By;
 use super::forwarded::{Hop, add_forwarded, x_forwarded};
 use super::h1::inbound::Request;
 use super::refusal::Refusal;
-use super::{context, trace, via};
+use super::{context, deadline, trace, via};
 use crate::http::{Name, RequestHead};
 use crate::telemetry::Trace;
 
@@ -20,6 +20,8 @@ pub struct Arrival {
     pub trace: Trace,
     /// The client's address, where somebody had to ask for it.
     pub client: Option<IpAddr>,
+    /// When its time is over, on the shard's clock, by the deadline that it brought.
+    pub due: u64,
 }
 
 /// Receives a request: takes its context off it, its own dtab into `dtab`.
@@ -49,6 +51,7 @@ pub fn receive(
         believed,
         || router.random(),
     );
+    let due = deadline::take(&mut head.fields, names, &router.shard, believed);
     if believed {
         context::take(&mut head.fields, names, dtab);
     } else {
@@ -62,7 +65,7 @@ pub fn receive(
         router.shard.recycle(text);
     }
     let client = forwarded(by, request, head);
-    Ok(Arrival { trace, client })
+    Ok(Arrival { trace, client, due })
 }
 
 /// Writes down who is asking, where the server is told to.

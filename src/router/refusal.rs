@@ -25,6 +25,9 @@ pub enum Retry {
     Never,
 }
 
+/// Says to a proxy before this one that it may send the request again.
+const NEVER_DELIVERED: &str = "l5d-retryable: true\r\n";
+
 /// A response made by the proxy.
 #[derive(Clone, Debug)]
 pub struct Refusal {
@@ -35,6 +38,8 @@ pub struct Refusal {
     pub text: Cow<'static, str>,
     pub fault: Fault,
     pub retry: Retry,
+    /// Lines of the head beside the usual ones, each with its end.
+    pub lines: &'static str,
 }
 
 impl Refusal {
@@ -62,6 +67,7 @@ impl Refusal {
             text: text.into(),
             fault,
             retry: Retry::Never,
+            lines: "",
         }
     }
 
@@ -70,12 +76,16 @@ impl Refusal {
     pub fn veiled(mut self) -> Self {
         self.reason = "";
         self.text = "".into();
+        self.lines = "";
         self
     }
 
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
+        if retry == Retry::Always && self.lines.is_empty() {
+            self.lines = NEVER_DELIVERED;
+        }
         self
     }
 }

@@ -10,7 +10,7 @@
 //! drains.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +24,7 @@ use crate::engine::driver::Fd;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Key, Listener, Socket, Timer};
+use crate::resilience::admission::Admission;
 
 use super::Router;
 use super::connection::serve;
@@ -88,6 +89,10 @@ pub struct Server {
     /// The same on all shards.
     pub number: usize,
     at: RefCell<(Rc<Router>, Rc<resolved::Server>)>,
+    /// Its requests, over all shards.
+    pub admission: Arc<Admission>,
+    /// Tasks of requests of this shard that wait for a place.
+    pub pending: RefCell<VecDeque<Key>>,
     /// No new requests: connections close after their answer.
     pub draining: Cell<bool>,
     /// The tasks of its connections.
@@ -96,10 +101,17 @@ pub struct Server {
 
 impl Server {
     #[must_use]
-    pub fn new(number: usize, router: Rc<Router>, settings: Rc<resolved::Server>) -> Rc<Server> {
+    pub fn new(
+        number: usize,
+        router: Rc<Router>,
+        settings: Rc<resolved::Server>,
+        admission: Arc<Admission>,
+    ) -> Rc<Server> {
         Rc::new(Server {
             number,
             at: RefCell::new((router, settings)),
+            admission,
+            pending: RefCell::default(),
             draining: Cell::new(false),
             connections: RefCell::default(),
         })

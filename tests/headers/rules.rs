@@ -13,6 +13,7 @@ both_drivers!(
     locations_are_replaced,
     cookies_are_rewritten,
     tunnels_have_rules_too,
+    a_connect_keeps_its_host,
 );
 
 fn rules_change_requests(driver: Driver) {
@@ -185,4 +186,23 @@ fn tunnels_have_rules_too(driver: Driver) {
     assert_eq!(response.field("via"), Some("1.1 ringlink"));
     assert_eq!(response.field("l5d-secret"), None);
     assert_eq!(response.field("upgrade"), Some("x"));
+}
+
+fn a_connect_keeps_its_host(driver: Driver) {
+    let backend = Backend::start(|conn| {
+        if conn.next_head().is_some() {
+            conn.send("HTTP/1.1 200 OK\r\n\r\n");
+        }
+    });
+    let setup = Setup::to(driver, backend.addr).server("allowConnect: true");
+    let proxy = setup
+        .router("requestHeaders: {set: {Host: other, X-A: b}}")
+        .start();
+    let mut client = proxy.client();
+    client.send("CONNECT web:80 HTTP/1.1\r\nHost: web:80\r\n\r\n");
+    assert_eq!(client.line().expect("a status line"), "HTTP/1.1 200 OK");
+    let request = seen(&backend);
+    assert_eq!(request.target(), "web:80");
+    assert_eq!(request.field("host"), Some("web:80"));
+    assert_eq!(request.field("x-a"), Some("b"));
 }

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlink::config;
+use ringlink::config::resolved::{ClientParams, Policies, ServiceParams};
 use ringlink::engine::driver::sim::{Faults, Role, SimNetwork};
 use ringlink::engine::driver::{Driver, Fd, ListenOptions};
 use ringlink::engine::mailbox::{Receiver, Sender, mailbox};
@@ -220,6 +221,7 @@ pub struct World {
     /// What shards wish to know and were not told yet.
     wishes: Rc<RefCell<Vec<(usize, usize, Wish)>>>,
     dtab: Dtab,
+    policies: Rc<(Policies<ClientParams>, Policies<ServiceParams>)>,
     around: Rc<reload::Around>,
     /// Routers and servers made so far, on each shard.
     numbers: usize,
@@ -305,6 +307,7 @@ impl World {
             peer,
             peer_driver,
             dtab: Dtab::empty(),
+            policies: Rc::default(),
             registry: Rc::default(),
             busy: Rc::default(),
             settled: Rc::default(),
@@ -338,6 +341,7 @@ impl World {
         let config = config::load(&self.plan.yaml(0)).expect("a valid configuration");
         let config = Arc::new(config.routers[0].clone());
         self.dtab = config.dtab.clone();
+        self.policies = Rc::new((config.client.clone(), config.service.clone()));
         for id in 0..self.plan.shards {
             let driver = self.net.driver(Role::Proxy);
             let driver_id = driver.id();

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::super::resolved::{Config, Cores, DriverChoice, Identifier};
 use super::{file, ok, router, server, top};
+use crate::naming::Path;
+use crate::resilience::admission::AdmissionConfig;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -57,7 +59,8 @@ fn every_default() {
         (4096, true, false)
     );
     assert_eq!(server.label, None);
-    let client = &router.client.policy(&crate::naming::Path::empty());
+    assert_eq!(server.admission, AdmissionConfig::default());
+    let client = &router.client.policy(&Path::empty());
     assert_eq!(
         (client.connect_timeout, client.attempt_timeout),
         (ms(1000), None)
@@ -68,10 +71,14 @@ fn every_default() {
         (65536, ms(60_000), true)
     );
     assert_eq!(
+<<<<<<< HEAD
         router
             .service
             .policy(&crate::naming::Path::empty())
             .total_timeout,
+=======
+        router.service.policy(&Path::empty()).total_timeout,
+>>>>>>> main
         Some(ms(60_000))
     );
 }
@@ -106,7 +113,7 @@ fn engine() {
 #[test]
 fn values_arrive() {
     let config = ok(&server(
-        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\nclearContext: true\n\
+        "ip: '::1'\nlabel: 12\ntimeoutMs: 1\nmaxConcurrentRequests: 9\nmaxPendingRequests: 8\nheaderReadTimeoutMs: 2\nbodyTimeoutMs: 3\nallowConnect: true\nclearContext: true\n\
          serverSession: {idleTimeMs: 4}\nsocketOptions: {noDelay: False, backlog: 5}",
     ));
     let server = &config.routers[0].servers[0];
@@ -114,6 +121,12 @@ fn values_arrive() {
     assert_eq!(server.label.as_deref(), Some("12"));
     assert_eq!((server.timeout, server.head_timeout), (Some(ms(1)), ms(2)));
     assert_eq!((server.body_timeout, server.idle_timeout), (ms(3), ms(4)));
+    let admission = (
+        server.admission.max_concurrent,
+        server.admission.max_pending,
+    );
+    assert_eq!(admission, (9, 8));
+    round_trip(&config);
     assert_eq!(
         (server.backlog, server.no_delay, server.allow_connect),
         (5, false, true)
@@ -124,9 +137,13 @@ fn values_arrive() {
          requestAttemptTimeoutMs: 120000, connectTimeoutMs: 5, bodyTimeoutMs: 4, socketOptions: {noDelay: false}}\n\
          service: {totalTimeoutMs: 0}\nmaxHeadersKB: 4\nexperimental: true",
     ));
+<<<<<<< HEAD
     let client = &config.routers[0]
         .client
         .policy(&crate::naming::Path::empty());
+=======
+    let client = &config.routers[0].client.policy(&Path::empty());
+>>>>>>> main
     assert_eq!(
         (client.idle_timeout, client.life_time),
         (ms(8), Some(ms(7)))
@@ -137,7 +154,8 @@ fn values_arrive() {
         (ms(5), ms(4))
     );
     assert_eq!(client.attempt_timeout, Some(ms(120_000)));
-    assert_eq!(config.routers[0].service.total_timeout, None);
+    let service = &config.routers[0].service.policy(&Path::empty());
+    assert_eq!(service.total_timeout, None);
     assert_eq!(config.routers[0].heads.line_bytes, 4096);
     let config = ok(&top(
         "admin: {ip: 0.0.0.0, port: 0, shutdownGraceMs: 0}\nusage: {orgId: a, enabled: true}",
@@ -176,7 +194,7 @@ fn identifiers_by_both_names() {
 
 /// What `to_json` says loads again, and says the same.
 #[track_caller]
-fn round_trip(config: &Config) {
+pub(super) fn round_trip(config: &Config) {
     let json = config.to_json();
     for text in [json.to_string(), format!("{json:#}")] {
         assert_eq!(ok(&text).to_json(), json);

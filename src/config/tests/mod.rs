@@ -1,12 +1,14 @@
 //! What loads, what does not and where, what is documented, and that nothing panics.
 
 mod accepted;
+mod clients;
 mod documented;
 mod headers;
 mod mutated;
 mod policies;
 mod refused;
 mod routes;
+mod services;
 mod syntax;
 mod together;
 

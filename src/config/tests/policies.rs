@@ -74,36 +74,6 @@ fn clients_and_services() {
         router,
         &[
             (
-                "client: {kind: io.l5d.static, configs: []}",
-                &[
-                    "4:18: routers[0].client.kind: kind of client `io.l5d.static` is not supported yet",
-                ],
-            ),
-            (
-                "client: {failureAccrual: {kind: none}}",
-                &[
-                    "4:12: routers[0].client.failureAccrual: client.failureAccrual is not supported yet",
-                ],
-            ),
-            (
-                "client: {loadBalancer: {kind: ewma}}",
-                &[
-                    "4:33: routers[0].client.loadBalancer.kind: load balancer `ewma` is not supported yet",
-                ],
-            ),
-            (
-                "client: {loadBalancer: {kind: p2c, maxEffort: 5}}",
-                &[
-                    "4:38: routers[0].client.loadBalancer.maxEffort: client.loadBalancer.maxEffort is not supported yet",
-                ],
-            ),
-            (
-                "client: {hostConnectionPool: {maxSize: 10}}",
-                &[
-                    "4:33: routers[0].client.hostConnectionPool.maxSize: client.hostConnectionPool.maxSize is not supported yet",
-                ],
-            ),
-            (
                 "client: {hostConnectionPool: {maxIdle: 70000}}",
                 &[
                     "4:42: routers[0].client.hostConnectionPool.maxIdle: 70000 is not within 0 to 65536",
@@ -131,16 +101,6 @@ fn clients_and_services() {
             (
                 "client: {engine: netty4}",
                 &["4:12: routers[0].client.engine: client.engine is a key of an older linkerd"],
-            ),
-            (
-                "service: {retries: {}}",
-                &["4:13: routers[0].service.retries: service.retries is not supported yet"],
-            ),
-            (
-                "service: {responseClassifier: {kind: x}}",
-                &[
-                    "4:13: routers[0].service.responseClassifier: service.responseClassifier is not supported yet",
-                ],
             ),
             (
                 "service: {totalTimeoutMS: 5}",

@@ -294,9 +294,16 @@ fn servers() {
                 &["5:5: routers[0].servers[0].tls: servers[].tls is not supported yet"],
             ),
             (
-                "maxConcurrentRequests: 5",
+                "maxConcurrentRequests: 0\nmaxPendingRequests: 2147483648",
                 &[
-                    "5:5: routers[0].servers[0].maxConcurrentRequests: servers[].maxConcurrentRequests is not supported yet",
+                    "5:28: routers[0].servers[0].maxConcurrentRequests: 0 is not within 1 to 2147483647",
+                    "6:25: routers[0].servers[0].maxPendingRequests: 2147483648 is not within 0 to 2147483647",
+                ],
+            ),
+            (
+                "maxPendingRequests: 5",
+                &[
+                    "5:25: routers[0].servers[0].maxPendingRequests: nobody waits without `maxConcurrentRequests`",
                 ],
             ),
             (

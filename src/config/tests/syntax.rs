@@ -2,6 +2,7 @@
 
 use super::super::yaml::{MAX_BYTES, MAX_DEPTH, MAX_NODES};
 use super::{check, ok, told, top};
+use crate::naming::Path;
 
 #[test]
 fn syntax_errors_have_positions() {
@@ -100,7 +101,8 @@ routers:
 - {protocol: http, label: b, servers: *s, client: *c, service: null}
 ");
     assert_eq!(config.routers[0].label, "http");
-    assert_eq!(config.routers[1].client.connect_timeout.as_millis(), 7);
+    let client = config.routers[1].client.policy(&Path::empty());
+    assert_eq!(client.connect_timeout.as_millis(), 7);
     // What is wrong in an aliased map is told where it is written, for each that uses it.
     let told = told(
         "\

@@ -76,7 +76,7 @@ routers:
     /b => /c
   client:
     requestAttemptTimeoutMs: 5000
-  service: {totalTimeoutMs: 1000, retries: {}}
+  service: {totalTimeoutMs: 1000, retries: {budjet: {}}}
 - protocol: http
   label: a
   servers: 4
@@ -92,7 +92,7 @@ telemetry: []
         "14:11: routers[0].servers[1].port: 127.0.0.1:80 is already taken by routers[0].servers[0].port (12:11)",
         "17:5: routers[0].dtab: …",
         "19:30: routers[0].client.requestAttemptTimeoutMs: 5000 is more than the whole request has: 1000",
-        "20:35: routers[0].service.retries: service.retries is not supported yet",
+        "20:45: routers[0].service.retries.budjet: unknown key `budjet`",
         "22:10: routers[1].label: the label `a` is already routers[0]'s",
         "23:12: routers[1].servers: expected a list, found a single value",
         "24:13: routers[2].protocol: protocol `mux` is not supported yet",
@@ -130,8 +130,24 @@ fn help() {
             "did you mean `io.l5d.ingress`?",
         ),
         (
-            router("client: {loadBalancer: {kind: ewma}}"),
-            "supported: p2c",
+            router("interpreter: {kind: io.l5d.mesh}"),
+            "supported: default",
+        ),
+        (
+            router("client: {kind: io.l5d.static, configs: [], failFast: true}"),
+            "it belongs in `routers[].client`; accepted here: kind, configs",
+        ),
+        (
+            router("client: {configs: []}"),
+            "it belongs in `routers[].client: io.l5d.static`; accepted here: kind, loadBalancer,",
+        ),
+        (
+            router("service: {responseClassifier: {kind: io.l5d.retryableRead5XX}}"),
+            "now `io.l5d.http.retryableRead5XX`",
+        ),
+        (
+            router("client: {requeueBudget: {percentCanRetry: 1e-3}}"),
+            "digits, and a point if it has a fraction: 0.25",
         ),
         (router("label: a\nlabel: b"), "first at 4:3"),
         (top("admin: {port: '1'}"), "remove the quotes"),

@@ -155,11 +155,16 @@ pub fn write_interim(out: &mut Vec<u8>, head: &ResponseHead) {
 }
 
 /// Writes a whole response that the proxy makes itself. `reason` is the word for `l5d-err`, which
-/// is left out without one, `text` the body; to a HEAD it is declared and not sent.
+/// is left out without one, `lines` whole field lines with their ends, `text` the body; to a HEAD it is declared and not sent.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is one part of one response"
+)]
 pub fn write_error(
     out: &mut Vec<u8>,
     status: u16,
     reason: &str,
+    lines: &str,
     text: &str,
     version: Version,
     keep_alive: bool,
@@ -169,6 +174,7 @@ pub fn write_error(
     if !reason.is_empty() && is_value(reason.as_bytes()) {
         put(out, &[b"l5d-err: ", reason.as_bytes(), b"\r\n"]);
     }
+    out.extend_from_slice(lines.as_bytes());
     out.extend_from_slice(b"content-type: text/plain; charset=utf-8\r\n");
     put_length(out, text.len() as u64);
     put_connection(

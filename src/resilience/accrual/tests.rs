@@ -1,12 +1,12 @@
 //! Failure accrual: what the policies kill, and that whatever died comes back.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::thread;
 
 use proptest::prelude::*;
 
-use super::super::draw::{dice, happens};
+use super::super::draw::happens;
 use super::super::gate::PROBE_FOR_NS;
+use super::super::tests::{SHARDS, dice, race};
 use super::*;
 
 const SECOND: u64 = NS_PER_SEC;
@@ -237,48 +237,42 @@ fn an_ignored_probe_is_given_back_at_once() {
 
 #[test]
 fn shards_count_together_and_eject_once() {
-    let accrual = accrual(AccrualPolicy::ConsecutiveFailures { failures: 400 });
-    for _ in 0..50 {
-        let (cell, ejected) = (AccrualCell::default(), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    for _ in 0..100 {
-                        let is_last = accrual.on_failure(&cell, 0, 0, false).is_some();
-                        ejected.fetch_add(usize::from(is_last), Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(ejected.into_inner(), 1);
-    }
+    const ROUNDS: usize = 2_000;
+    let accrual = accrual(AccrualPolicy::ConsecutiveFailures {
+        failures: SHARDS as u32,
+    });
+    let rounds: Vec<_> = (0..ROUNDS)
+        .map(|_| (AccrualCell::default(), AtomicUsize::new(0)))
+        .collect();
+    race(ROUNDS, |_, round| {
+        let (cell, ejected) = &rounds[round];
+        let is_last = accrual.on_failure(cell, 0, 0, false).is_some();
+        ejected.fetch_add(usize::from(is_last), Relaxed);
+    });
+    assert!(rounds.iter().all(|(_, n)| n.load(Relaxed) == 1));
 }
 
 #[test]
 fn shards_send_one_probe_and_revive_once() {
+    const ROUNDS: usize = 2_000;
     let accrual = accrual(AccrualPolicy::ConsecutiveFailures { failures: 1 });
-    let cell = AccrualCell::default();
-    for round in 0..200 {
-        let now = round * 10 * SECOND;
-        accrual.on_failure(&cell, now, 0, false).unwrap();
-        let (probes, revivals) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let over = now + 5 * SECOND;
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    if cell.begin_probe(over) {
-                        probes.fetch_add(1, Relaxed);
-                        let revived = accrual.on_success(&cell, over, true);
-                        revivals.fetch_add(usize::from(revived), Relaxed);
-                    }
-                });
-            }
-        });
-        assert_eq!(
-            (probes.into_inner(), revivals.into_inner()),
-            (1, 1),
-            "{round}"
-        );
+    let rounds: Vec<_> = (0..ROUNDS)
+        .map(|_| (AccrualCell::default(), AtomicUsize::new(0)))
+        .collect();
+    for (cell, _) in &rounds {
+        accrual.on_failure(cell, 0, 0, false).unwrap();
+    }
+    race(ROUNDS, |_, round| {
+        let (cell, revivals) = &rounds[round];
+        let now = 5 * SECOND;
+        if cell.begin_probe(now) {
+            let revived = accrual.on_success(cell, now, true);
+            revivals.fetch_add(usize::from(revived), Relaxed);
+        }
+    });
+    for (cell, revivals) in &rounds {
+        assert_eq!(revivals.load(Relaxed), 1);
+        assert_eq!(cell.state(0), State::Alive);
     }
 }
 

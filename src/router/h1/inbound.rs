@@ -6,6 +6,7 @@ use crate::engine::{Buf, Segment, Shard, Socket};
 use crate::http::h1::{self, BodyDecoder, HeadReader, Limits, Progress, ResponseFraming};
 use crate::http::{BodyLength, Fields, Method, RequestHead, ResponseHead, Version};
 
+use super::kept::Kept;
 use super::wire::{BodyEvent, BodyFault, BodyWriter, Wire};
 use crate::router::ends::Ends;
 use crate::router::refusal::Refusal;
@@ -110,8 +111,9 @@ pub struct Request<'a> {
     keep_alive: bool,
     /// The head of the final response was written.
     pub responded: bool,
-    /// Body bytes were taken: the request cannot be sent a second time.
-    pub consumed: bool,
+    /// Body bytes were taken.
+    consumed: bool,
+    kept: Kept,
     /// The response's length is unknown to this client but for the connection's end.
     until_close: bool,
 }
@@ -133,17 +135,43 @@ impl<'a> Request<'a> {
             keep_alive,
             responded: false,
             consumed: false,
+            kept: Kept::default(),
             until_close: false,
         }
     }
 
     /// The next bytes of the request's body.
     pub fn poll_body(&mut self) -> Poll<Result<BodyEvent, BodyFault>> {
+        if let Some(data) = self.kept.next() {
+            return Poll::Ready(Ok(BodyEvent::Data(data)));
+        }
         let event = self.connection.wire.poll_body(&mut self.decoder);
-        if let Poll::Ready(Ok(BodyEvent::Data(_))) = event {
+        if let Poll::Ready(Ok(BodyEvent::Data(data))) = &event {
             self.consumed = true;
+            self.kept.add(data);
         }
         event
+    }
+
+    /// From here on so many bytes of the body are kept, so that it can be sent again.
+    pub fn keep_up_to(&mut self, bytes: usize) {
+        self.kept.limit(bytes);
+    }
+
+    /// Whether the request can be sent once more as it was.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        !self.consumed || self.kept.is_whole()
+    }
+
+    /// Begins the body anew, of which everything was kept.
+    pub fn rewind(&mut self) {
+        self.kept.rewind();
+    }
+
+    /// The body will not be needed again.
+    pub fn forget(&mut self) {
+        self.kept.forget();
     }
 
     /// Both ends of its connection, and the socket to ask for them.
@@ -325,6 +353,7 @@ pub fn write_refusal(
         bytes,
         refusal.status,
         refusal.reason,
+        refusal.lines,
         &refusal.text,
         version,
         keep_alive,

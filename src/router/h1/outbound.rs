@@ -208,6 +208,12 @@ impl Exchange {
         self.received_all = true;
     }
 
+    /// Takes what has come of a response that nobody wants: if that was all, the connection can be used
+    /// again.
+    pub fn skip_what_came(&mut self) {
+        while let Poll::Ready(Ok(BodyEvent::Data(_dropped))) = self.poll_body() {}
+    }
+
     pub fn trailers(&mut self) -> Option<&mut Fields> {
         self.decoder.as_mut().and_then(BodyDecoder::trailers)
     }

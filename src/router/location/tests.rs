@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::http::h1::{HeadReader, Limits};
 
@@ -127,5 +129,23 @@ fn refreshes_are_locations() {
         ("/x", "/x"),
     ] {
         assert_eq!(rewritten(&rule, &head, "Refresh", value), expected);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_a_location(
+        url in "(http://)?(inner:8080)?[/?#v2;, \t\"']{0,8}[ -~]{0,8}",
+        refresh in "[0-9]?[;, ]{0,3}(url)?[= ]{0,2}[\"'/v2 ]{0,6}",
+    ) {
+        for by in [None, Some(""), Some("/v2")] {
+            led_back(by, &url);
+        }
+        let (rule, head) = (LocationRule::Auto, RequestHead::new());
+        let value = rewritten(&rule, &head, "refresh", &refresh);
+        // Without a change to undo, nothing changes.
+        prop_assert_eq!(value, refresh);
     }
 }

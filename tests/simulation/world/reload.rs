@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Weak;
 
+use ringlink::balance::Place;
 use ringlink::config::resolved;
 use ringlink::engine::Key;
 use ringlink::router::HandOver;
@@ -50,6 +51,11 @@ impl Around {
             wishes: Rc::new(move |wish| wishes.borrow_mut().push((id, number, wish))),
             hand_over: self.hand_over(),
             loads: self.loads.clone(),
+            place: Place {
+                shard: id,
+                shards: self.loads.all().len(),
+                process_seed: self.seed,
+            },
             seed: self.seed ^ id as u64,
         };
         Router::new(shard, Settings::new(Arc::clone(config)), around)
@@ -89,7 +95,12 @@ impl Now {
             no_delay: true,
         };
         let listener = Listener::bind(shard, proxy_addr(), options).expect("a free address");
-        let server = Server::new(number, Rc::clone(&self.router), self.server_settings());
+        let server = Server::new(
+            number,
+            Rc::clone(&self.router),
+            self.server_settings(),
+            Arc::default(),
+        );
         self.accepting = Some(shard.spawn(accept(Rc::clone(&server), listener)));
         self.servers.push(server);
     }

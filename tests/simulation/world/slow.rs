@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use ringlink::balance::{Endpoint, ReplicaSet};
+use ringlink::config::resolved::{ClientParams, Policies, ServiceParams};
 use ringlink::naming::{self, Addr, Path};
 use ringlink::router::ask::{Asked, Binding, Replicas, Target};
+use ringlink::router::shared::{ClientShared, ServiceShared};
 
 use super::*;
 
@@ -18,6 +20,8 @@ pub(super) struct Registry {
     /// What was asked for, of each shard and router, the last at most.
     asked: Vec<(usize, usize, Arc<Asked>)>,
     current: HashMap<Target, Arc<ReplicaSet>>,
+    services: HashMap<(usize, Path), Arc<ServiceShared>>,
+    clients: HashMap<(usize, Target), Arc<ClientShared>>,
     pub all: Vec<Arc<Endpoint>>,
 }
 
@@ -26,6 +30,7 @@ struct Answering {
     shard: Shard,
     mail: Sender<Mail>,
     router: usize,
+    policies: Rc<(Policies<ClientParams>, Policies<ServiceParams>)>,
     registry: Rc<RefCell<Registry>>,
     settled: Rc<Cell<bool>>,
     backends: usize,
@@ -65,6 +70,7 @@ impl World {
             shard: self.peer.clone(),
             mail: self.proxies[shard].mail.clone(),
             router,
+            policies: Rc::clone(&self.policies),
             registry: Rc::clone(&self.registry),
             settled: Rc::clone(&self.settled),
             backends: self.plan.backends,
@@ -116,7 +122,31 @@ impl Answering {
         }
     }
 
+    /// What the shards share of a name comes before its binding.
+    async fn share_service(&self, asked: &Arc<Asked>) {
+        let shared = {
+            let mut registry = self.registry.borrow_mut();
+            let key = (self.router, asked.name.clone());
+            let policy = self.policies.1.policy(&asked.name);
+            let made = || ServiceShared::new(&policy);
+            Arc::clone(registry.services.entry(key).or_insert_with(made))
+        };
+        self.tell(Told::Service(Arc::clone(asked), shared)).await;
+    }
+
+    async fn share_client(&self, target: &Target) {
+        let shared = {
+            let mut registry = self.registry.borrow_mut();
+            let key = (self.router, target.clone());
+            let policy = self.policies.0.policy(&target.id);
+            let made = || ClientShared::new(&policy);
+            Arc::clone(registry.clients.entry(key).or_insert_with(made))
+        };
+        self.tell(Told::Client(target.clone(), shared)).await;
+    }
+
     async fn bind(mut self, dtab: Dtab, asked: Arc<Asked>) {
+        self.share_service(&asked).await;
         self.pause(if self.is_slow() { 1000 } else { 20 }).await;
         while self.trouble() {
             let binding = match self.rng.next() % 4 {
@@ -136,6 +166,7 @@ impl Answering {
     }
 
     async fn watch(mut self, target: Target) {
+        self.share_client(&target).await;
         self.pause(if self.is_slow() { 1200 } else { 40 }).await;
         while self.trouble() {
             let replicas = match self.rng.next() % 4 {

@@ -170,6 +170,7 @@ fn errors_of_the_proxy() {
                 out,
                 503,
                 "no-endpoints",
+                "l5d-retryable: true\r\n",
                 "none\n",
                 version,
                 keep_alive,
@@ -177,7 +178,7 @@ fn errors_of_the_proxy() {
             )
         })
     };
-    let start = "HTTP/1.1 503 Service Unavailable\nl5d-err: no-endpoints\n\
+    let start = "HTTP/1.1 503 Service Unavailable\nl5d-err: no-endpoints\nl5d-retryable: true\n\
                  content-type: text/plain; charset=utf-8\ncontent-length: 5\n";
     assert_eq!(
         write(Version::Http11, true, false),
@@ -191,6 +192,7 @@ fn errors_of_the_proxy() {
         write(Version::Http10, true, true),
         format!("{start}connection: keep-alive\n\n")
     );
-    let split = written(|out| write_error(out, 500, "a\r\nb: c", "", Version::Http11, true, false));
+    let split =
+        written(|out| write_error(out, 500, "a\r\nb: c", "", "", Version::Http11, true, false));
     assert!(!split.contains("l5d-err"));
 }

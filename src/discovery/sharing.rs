@@ -1,0 +1,75 @@
+//! What the shards share of names ([`ServiceShared`], [`ClientShared`]), made here because here is the
+//! one place that all of them ask.
+//!
+//! Whatever dtab a request brings along, a logical name of a router has one budget. It lives as long
+//! as a shard remembers the name, and is made anew when a reload gives the name another one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use crate::config::resolved::{ClientParams, Policies, ServiceParams};
+use crate::naming::Path;
+use crate::router::ask::Target;
+use crate::router::shared::{ClientShared, ServiceShared};
+
+/// Names that are looked through for forgotten ones when there are so many, at least.
+const PRUNE_FROM: usize = 64;
+
+/// The policies of one router.
+#[derive(Clone, Default)]
+pub struct TablePolicies {
+    pub client: Policies<ClientParams>,
+    pub service: Policies<ServiceParams>,
+}
+
+/// See the module's head.
+pub(super) struct Sharing {
+    services: HashMap<(usize, Path), Weak<ServiceShared>>,
+    prune_at: usize,
+}
+
+impl Default for Sharing {
+    fn default() -> Self {
+        Sharing {
+            services: HashMap::new(),
+            prune_at: PRUNE_FROM,
+        }
+    }
+}
+
+impl Sharing {
+    /// What the shards share of a logical name of a router by these policies.
+    pub fn service(
+        &mut self,
+        router: usize,
+        name: &Path,
+        policies: &Policies<ServiceParams>,
+    ) -> Arc<ServiceShared> {
+        let policy = policies.policy(name);
+        let key = (router, name.clone());
+        let known = self.services.get(&key).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.suits(&policy)) {
+            return known;
+        }
+        let made = ServiceShared::new(&policy);
+        self.services.insert(key, Arc::downgrade(&made));
+        if self.services.len() >= self.prune_at {
+            self.services.retain(|_, shared| shared.strong_count() > 0);
+            self.prune_at = PRUNE_FROM.max(2 * self.services.len());
+        }
+        made
+    }
+}
+
+/// What the shards share of a bound name by these policies: what they share already, if that suits.
+pub(super) fn client(
+    target: &Target,
+    policies: &Policies<ClientParams>,
+    known: Option<&Arc<ClientShared>>,
+) -> Arc<ClientShared> {
+    let policy = policies.policy(&target.id);
+    match known.filter(|known| known.suits(&policy)) {
+        Some(known) => Arc::clone(known),
+        None => ClientShared::new(&policy),
+    }
+}

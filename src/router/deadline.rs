@@ -1,0 +1,55 @@
+//! The deadline that travels with a request (`l5d-ctx-deadline`).
+//!
+//! linkerd carried it; ringlink keeps it. A request whose time is over is answered 504 and never
+//! dispatched, an attempt is cut when it ends, retries and their pauses are bounded by it, and what
+//! is left goes on to the replica. A proxy that is the first to limit a request begins one, so that
+//! the rest of the chain stops when nobody waits any more.
+
+use crate::engine::Shard;
+use crate::http::{Fields, Name, Names};
+use crate::resilience::deadline::{Clocks, Deadline, MAX_TEXT, NEVER};
+
+use super::refusal::Refusal;
+
+const TAKEN: Names = Names::of(&[Name::L5dCtxDeadline]);
+
+fn clocks(shard: &Shard) -> Clocks {
+    Clocks {
+        wall_ns: shard.wall_clock_ns(),
+        monotonic_ns: shard.now(),
+    }
+}
+
+/// Takes the deadline off a request, which has these names: when it is, on the shard's clock. Of
+/// several the earliest counts; what is none is ignored, as in linkerd. A client that is not
+/// `believed` has none to give.
+pub fn take(fields: &mut Fields, names: Names, shard: &Shard, believed: bool) -> u64 {
+    if !names.meets(TAKEN) {
+        return NEVER;
+    }
+    let given = fields.iter().filter(|(id, ..)| *id == Name::L5dCtxDeadline);
+    let deadlines = given.filter_map(|(_, _, value)| Deadline::parse(value.trim_ascii()));
+    let deadline = deadlines.filter(|_| believed).reduce(Deadline::combine);
+    fields.remove_all(TAKEN);
+    deadline.map_or(NEVER, |deadline| deadline.due(clocks(shard)))
+}
+
+/// Writes the line that tells the replica when the request's time is over; none for one without.
+pub fn put_line(due: u64, shard: &Shard, out: &mut Vec<u8>) {
+    if let Some(deadline) = Deadline::from_due(due, clocks(shard)) {
+        let mut buffer = [0; MAX_TEXT];
+        out.extend_from_slice(b"l5d-ctx-deadline: ");
+        out.extend_from_slice(deadline.write(&mut buffer));
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// The answer to a request whose time is over.
+#[must_use]
+pub fn exceeded() -> Refusal {
+    Refusal::proxy(
+        504,
+        "deadline-exceeded",
+        "the request's deadline has passed",
+    )
+}
