@@ -71,14 +71,7 @@ fn every_default() {
         (65536, ms(60_000), true)
     );
     assert_eq!(
-<<<<<<< HEAD
-        router
-            .service
-            .policy(&crate::naming::Path::empty())
-            .total_timeout,
-=======
         router.service.policy(&Path::empty()).total_timeout,
->>>>>>> main
         Some(ms(60_000))
     );
 }
@@ -137,13 +130,7 @@ fn values_arrive() {
          requestAttemptTimeoutMs: 120000, connectTimeoutMs: 5, bodyTimeoutMs: 4, socketOptions: {noDelay: false}}\n\
          service: {totalTimeoutMs: 0}\nmaxHeadersKB: 4\nexperimental: true",
     ));
-<<<<<<< HEAD
-    let client = &config.routers[0]
-        .client
-        .policy(&crate::naming::Path::empty());
-=======
     let client = &config.routers[0].client.policy(&Path::empty());
->>>>>>> main
     assert_eq!(
         (client.idle_timeout, client.life_time),
         (ms(8), Some(ms(7)))
