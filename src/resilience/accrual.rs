@@ -19,6 +19,14 @@
 //! on its way, makes it dead for the next and longer backoff. A failed probe always does that here:
 //! Finagle asks the policy once more, which may find too few requests in the window to say so.
 //!
+//! When most of a set is dead the balancer fails open, and Busy endpoints are sent to all the same.
+//! Of such a request, one that was picked while its endpoint was Busy and is no probe, a success is
+//! told by [`Accrual::on_success_despite`], and revives at once. In Finagle it tells nothing, and
+//! that makes an outage outlast its cause: all replicas are well again, the few whose backoff is
+//! over first are enough for the balancer not to fail open any more, and have to carry the traffic
+//! of all until the others' backoffs, of minutes by then, are over (bench/resilience, `recovery`).
+//! A failure of such a request still tells nothing; the backoff would run to its end by it.
+//!
 //! Costs: with nothing wrong, a success is two loads of one line for `consecutiveFailures`, a few
 //! more for the rates, and writes only what changes.
 
@@ -177,6 +185,13 @@ impl Accrual {
             AccrualPolicy::None => {}
         }
         false
+    }
+
+    /// A request succeeded that was sent although the endpoint was Busy, not as a probe. True if that
+    /// revived the endpoint.
+    pub fn on_success_despite(&self, cell: &AccrualCell, now_ns: u64) -> bool {
+        let connects = cell.connects.open_at_once();
+        cell.gate.open_after(|| cell.reset(now_ns)) || connects
     }
 
     /// A request failed, by the classifier or for want of a connection (then tell

@@ -131,8 +131,13 @@ impl Gate {
 
     /// Opens the gate whatever its state. False if it was open.
     pub fn open_at_once(&self) -> bool {
+        self.open_after(|| ())
+    }
+
+    /// The same; `before` is done first, as by [`Gate::revive`].
+    pub fn open_after(&self, before: impl FnOnce()) -> bool {
         let seen = self.state.load(Relaxed);
-        seen != ALIVE && self.open(seen, || ())
+        seen != ALIVE && self.open(seen, before)
     }
 
     /// Gives back a probe that ended without telling anything.

@@ -12,6 +12,7 @@ use crate::balance::{Endpoint, Outcome};
 use crate::engine::Shard;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
+use crate::resilience::gate::Status;
 
 /// See the module's head.
 pub struct InFlight {
@@ -24,6 +25,8 @@ pub struct InFlight {
     outcome: Outcome,
     random: u64,
     is_probe: bool,
+    /// It was sent although the endpoint was to be avoided, since all were.
+    is_despite: bool,
 }
 
 impl InFlight {
@@ -38,8 +41,10 @@ impl InFlight {
     ) -> InFlight {
         let now = shard.now();
         client.begin(&endpoint, now);
+        let is_probe = endpoint.accrual().begin_probe(now);
         InFlight {
-            is_probe: endpoint.accrual().begin_probe(now),
+            is_probe,
+            is_despite: !is_probe && endpoint.accrual().status(now) == Status::Busy,
             endpoint,
             client: Rc::clone(client),
             shard: shard.clone(),
@@ -71,6 +76,9 @@ impl Drop for InFlight {
         self.client.end(&self.endpoint, self.outcome, latency, now);
         let (cell, rules) = (self.endpoint.accrual(), self.client.rules());
         match self.outcome {
+            Outcome::Success if self.is_despite => {
+                rules.accrual.on_success_despite(cell, now);
+            }
             Outcome::Success => {
                 rules.accrual.on_success(cell, now, self.is_probe);
             }

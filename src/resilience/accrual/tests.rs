@@ -48,6 +48,28 @@ fn run(accrual: &Accrual, cell: &AccrualCell, results: &str, every_ns: u64) -> O
 }
 
 #[test]
+fn what_is_sent_despite_it_all_revives_by_success_only() {
+    let accrual = accrual(AccrualPolicy::ConsecutiveFailures { failures: 1 });
+    let cell = AccrualCell::default();
+    assert!(accrual.on_failure(&cell, SECOND, 0, false).is_some());
+    // Sent before it died, or sent to a dead one and failed: neither tells anything.
+    assert!(!accrual.on_success(&cell, SECOND, false));
+    assert_eq!(accrual.on_failure(&cell, SECOND, 0, false), None);
+    assert_eq!(cell.state(SECOND), State::Dead);
+    assert!(accrual.on_success_despite(&cell, SECOND));
+    assert_eq!(cell.state(SECOND), State::Alive);
+    assert!(!accrual.on_success_despite(&cell, SECOND));
+    // The backoff began anew, and a probe that is out does not hinder it.
+    let ejected = accrual.on_failure(&cell, 2 * SECOND, 0, false);
+    assert_eq!(ejected, Some(Ejected { for_ns: 5 * SECOND }));
+    assert!(cell.begin_probe(7 * SECOND));
+    assert!(accrual.on_success_despite(&cell, 7 * SECOND));
+    // The probe's own end is one more result by then.
+    assert!(!accrual.on_success(&cell, 7 * SECOND, true));
+    assert_eq!(cell.status(7 * SECOND), Status::Open);
+}
+
+#[test]
 fn defaults_are_linkerds() {
     let config = AccrualConfig::default();
     let (accrual, cell) = (Accrual::new(&config), AccrualCell::default());
