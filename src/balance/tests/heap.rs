@@ -23,7 +23,7 @@ proptest! {
         steps in prop::collection::vec((any::<prop::sample::Index>(), 0u8..12), 1..300),
     ) {
         let set = weighted(&weights);
-        let config = BalancerConfig { panic_threshold: 0.0, ..of(Kind::Heap) };
+        let config = BalancerConfig { panic_threshold: 0.0, max_effort: 50, ..of(Kind::Heap) };
         let mut client = Client::new(&config, &set);
         let mut running: Vec<Arc<Endpoint>> = Vec::new();
         for (index, step) in steps {
