@@ -183,10 +183,9 @@ impl Balancer {
         }
     }
 
-    /// Groups that are told apart.
     #[cfg(test)]
-    pub(super) fn groups(&self) -> usize {
-        self.groups.len()
+    pub(super) fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     fn sight(&self, now_ns: u64) -> Sight {

@@ -6,13 +6,13 @@
 //! The load of an endpoint is that cost times the requests it would then have; the pick is by two
 //! random choices, as everywhere.
 //!
-//! All shards feed one cell, without a lock. Each observer first moves the stamp forward, and learns
-//! from that very step which span of time is its to account for: every nanosecond decays the cost
-//! once, whoever comes. Then it applies its own step to the cost in a compare-and-swap loop, so that
-//! no peak and no decay is lost. Two that observe in the same instant may apply their steps in the
-//! other order, which is what would have happened had they come in that order. A reader may see a
-//! stamp without the cost that belongs to it: for a few nanoseconds the cost then lacks the last
-//! decay, and the pick is one that would have been right before.
+//! All shards feed one cell, without a lock: the cost and the time up to which it has decayed are
+//! one word, which a compare-and-swap loop replaces. So each step is taken whole and in some order,
+//! no peak is lost, and every span of time decays the cost once, whoever comes. (With two words, a
+//! thread that is preempted between them would apply a long decay to a peak that came after it.)
+//! For both to fit, the cost is an `f32` and time is told in ticks of about a millisecond: what ends
+//! within one tick is taken if it is a peak, and of the rest the first counts for all of the time
+//! since the last, which makes the average one of samples. It is one of seconds.
 //!
 //! Unlike linkerd's, a look at the load decays what it returns and not the cell: being looked at
 //! must neither take the line away from other cores nor count as an answer that took no time.
@@ -23,43 +23,63 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// as infinite, so that one request probes it and not a thousand (linkerd: `Long.MaxValue >> 16`).
 pub const PENALTY: f64 = (i64::MAX >> 16) as f64;
 
+/// A tick is 2 to the power of so many ns.
+const TICK_BITS: u32 = 20;
+/// How many ticks a clock may be behind another.
+const BEHIND: u32 = 1 << 16;
+
 /// The cost of one endpoint, in nanoseconds of round trip.
 #[derive(Debug, Default)]
 pub(super) struct PeakEwma {
-    /// Time up to which the cost has decayed.
-    stamp: AtomicU64,
-    /// Bits of an `f64`; 0 while nothing was observed.
-    cost: AtomicU64,
+    /// The ticks up to which the cost has decayed (they wrap after 52 days), above the bits of the
+    /// cost, which is 0 while nothing was observed.
+    word: AtomicU64,
 }
 
 impl PeakEwma {
     /// Takes in a round trip that ended now; the average forgets with the time constant `decay_ns`.
     pub fn observe(&self, rtt_ns: u64, now_ns: u64, decay_ns: u64) {
-        // A clock that is behind the last observer's accounts for no time.
-        let before = self.stamp.fetch_max(now_ns, Relaxed);
-        let kept = decay(now_ns.saturating_sub(before), decay_ns);
         let rtt = rtt_ns as f64;
-        let step = |bits| {
-            let cost = f64::from_bits(bits);
+        let step = |word| {
+            let (stamp, cost) = parts(word);
+            let elapsed = elapsed(stamp, now_ns);
             let next = if rtt > cost {
                 rtt
             } else {
+                let kept = decay(elapsed, decay_ns);
                 cost * kept + rtt * (1.0 - kept)
             };
-            Some(next.to_bits())
+            let stamp = stamp.wrapping_add(elapsed);
+            Some(u64::from(stamp) << 32 | u64::from((next as f32).to_bits()))
         };
         // The step never declines, so there is no error.
-        let _ = self.cost.fetch_update(Relaxed, Relaxed, step);
+        let _ = self.word.fetch_update(Relaxed, Relaxed, step);
     }
 
     /// The cost as it has decayed by now.
     pub fn cost(&self, now_ns: u64, decay_ns: u64) -> f64 {
-        let idle = now_ns.saturating_sub(self.stamp.load(Relaxed));
-        f64::from_bits(self.cost.load(Relaxed)) * decay(idle, decay_ns)
+        let (stamp, cost) = parts(self.word.load(Relaxed));
+        cost * decay(elapsed(stamp, now_ns), decay_ns)
     }
 }
 
-fn decay(elapsed_ns: u64, decay_ns: u64) -> f64 {
+/// Stamp and cost.
+fn parts(word: u64) -> (u32, f64) {
+    ((word >> 32) as u32, f64::from(f32::from_bits(word as u32)))
+}
+
+/// Ticks since a stamp; none by a clock that is behind the one that set it.
+fn elapsed(stamp: u32, now_ns: u64) -> u32 {
+    let ticks = ((now_ns >> TICK_BITS) as u32).wrapping_sub(stamp);
+    if ticks > u32::MAX - BEHIND { 0 } else { ticks }
+}
+
+/// What is left of a cost after so many ticks.
+fn decay(ticks: u32, decay_ns: u64) -> f64 {
+    if ticks == 0 {
+        return 1.0;
+    }
+    let elapsed_ns = u64::from(ticks) << TICK_BITS;
     (-(elapsed_ns as f64) / decay_ns.max(1) as f64).exp()
 }
 
@@ -81,11 +101,11 @@ mod tests {
 
     use super::*;
 
-    const SECOND: u64 = 1_000_000_000;
-    const DECAY: u64 = 10 * SECOND;
+    const TICK: u64 = 1 << TICK_BITS;
+    const DECAY: u64 = 10_000 * TICK;
 
     fn close(found: f64, expected: f64) -> bool {
-        (found - expected).abs() <= expected.abs() * 1e-9
+        (found - expected).abs() <= expected.abs() * 1e-6
     }
 
     #[test]
@@ -94,19 +114,21 @@ mod tests {
         let w1 = (-0.1f64).exp();
         let w2 = (-0.5f64).exp();
         let cases = [
-            (SECOND, 100.0, 100.0),
-            // Faster, one second later.
-            (2 * SECOND, 50.0, 100.0 * w1 + 50.0 * (1.0 - w1)),
+            (1_000, 100, 100.0),
+            // Faster, a tenth of the time constant later.
+            (2_000, 50, 100.0 * w1 + 50.0 * (1.0 - w1)),
             // A peak, taken whole.
-            (2 * SECOND, 400.0, 400.0),
+            (2_000, 400, 400.0),
             // Behind the stamp: no time has passed, so a faster one changes nothing.
-            (SECOND, 10.0, 400.0),
-            (7 * SECOND, 0.0, 400.0 * w2),
+            (1_000, 10, 400.0),
+            (7_000, 0, 400.0 * w2),
         ];
         let cell = PeakEwma::default();
-        for (now, rtt, expected) in cases {
-            cell.observe(rtt as u64, now, DECAY);
-            let found = cell.cost(now, DECAY);
+        let mut latest = 0;
+        for (ticks, rtt, expected) in cases {
+            cell.observe(rtt, ticks * TICK + 77, DECAY);
+            latest = ticks.max(latest);
+            let found = cell.cost(latest * TICK, DECAY);
             assert!(close(found, expected), "{found} for {expected}");
         }
     }
@@ -114,22 +136,60 @@ mod tests {
     #[test]
     fn decays_while_idle_without_being_touched() {
         let cell = PeakEwma::default();
-        cell.observe(1000, SECOND, DECAY);
+        cell.observe(1000, TICK, DECAY);
         for _ in 0..100 {
-            let found = cell.cost(11 * SECOND, DECAY);
+            let found = cell.cost(10_001 * TICK, DECAY);
             assert!(close(found, 1000.0 * (-1.0f64).exp()), "{found}");
         }
-        assert!(close(cell.cost(SECOND, DECAY), 1000.0));
+        assert!(close(cell.cost(TICK, DECAY), 1000.0));
     }
 
     #[test]
     fn a_decay_of_no_time_forgets_at_once() {
         let cell = PeakEwma::default();
-        cell.observe(1000, SECOND, 0);
-        cell.observe(10, SECOND, 0);
-        assert!(close(cell.cost(SECOND, 0), 1000.0), "no time has passed");
-        cell.observe(10, 2 * SECOND, 0);
-        assert!(close(cell.cost(2 * SECOND, 0), 10.0));
+        cell.observe(1000, TICK, 0);
+        cell.observe(10, TICK, 0);
+        assert!(close(cell.cost(TICK, 0), 1000.0), "no time has passed");
+        cell.observe(10, 2 * TICK, 0);
+        assert!(close(cell.cost(2 * TICK, 0), 10.0));
+    }
+
+    /// The average settles at the mean, though only one sample of each tick counts, and small steps
+    /// are not lost to the few bits of the cost.
+    #[test]
+    fn many_small_steps_come_to_the_mean() {
+        let cell = PeakEwma::default();
+        cell.observe(3_000_000, TICK, DECAY);
+        let mut now = TICK;
+        for i in 0..800_000u64 {
+            now += TICK / 4;
+            cell.observe(1_000_000 + i % 2, now, DECAY);
+        }
+        let found = cell.cost(now, DECAY);
+        let expected = 1e6 + 2e6 * (-20.0f64).exp();
+        assert!(
+            (found / expected - 1.0).abs() < 0.01,
+            "{found} for {expected}"
+        );
+    }
+
+    #[test]
+    fn survives_the_wrap_of_its_clock() {
+        let end = u64::from(u32::MAX) << TICK_BITS;
+        let cell = PeakEwma::default();
+        cell.observe(500, end / 2, DECAY);
+        cell.observe(1000, end, DECAY);
+        let found = cell.cost(end + DECAY, DECAY);
+        assert!(close(found, 1000.0 * (-1.0f64).exp()), "{found}");
+        cell.observe(0, end + DECAY, DECAY);
+        assert!(close(cell.cost(end + DECAY, DECAY), found));
+        // However long it was idle, it does not stop forgetting.
+        for days in [10, 26, 40, 51, 100] {
+            let later = end + days * 86_400 * 1_000_000_000;
+            cell.observe(1_000_000, later, DECAY);
+            cell.observe(10, later + DECAY * 30, DECAY);
+            assert!(cell.cost(later + DECAY * 30, DECAY) < 11.0, "{days}");
+        }
     }
 
     #[test]
@@ -141,19 +201,20 @@ mod tests {
         assert_eq!(load(5.0, 3, 3.0), 10.0);
     }
 
-    /// The last of many peaks stays, whoever else observes.
+    /// A peak stays, whoever else observes at that time, even after a long silence.
     #[test]
     fn threads_lose_no_peak() {
-        for round in 1..50 {
+        for round in 1..200 {
             let cell = Arc::new(PeakEwma::default());
+            let now = round * 1_000 * TICK;
             let observers: Vec<_> = (0..4u64)
                 .map(|thread| {
                     let cell = Arc::clone(&cell);
                     thread::spawn(move || {
-                        for i in 0..2_000u64 {
-                            let peak = thread == 3 && i == 1_000;
+                        for i in 0..200u64 {
+                            let peak = thread == 3 && i == 1;
                             let rtt = if peak { 1_000_000_000 } else { 1 + i % 7 };
-                            cell.observe(rtt, round * SECOND, DECAY);
+                            cell.observe(rtt, now, DECAY);
                         }
                     })
                 })
@@ -162,7 +223,7 @@ mod tests {
                 observer.join().unwrap();
             }
             // All at the same time: nothing may have decayed.
-            assert!(close(cell.cost(round * SECOND, DECAY), 1e9));
+            assert!(close(cell.cost(now, DECAY), 1e9));
         }
     }
 
@@ -171,13 +232,13 @@ mod tests {
     #[test]
     fn threads_share_out_the_time() {
         let cell = Arc::new(PeakEwma::default());
-        cell.observe(1_000_000_000, SECOND, DECAY);
+        cell.observe(1_000_000_000, TICK, DECAY);
         let observers: Vec<_> = (0..4u64)
             .map(|thread| {
                 let cell = Arc::clone(&cell);
                 thread::spawn(move || {
-                    for i in 0..10_000u64 {
-                        cell.observe(0, SECOND + (4 * i + thread) * (SECOND / 4_000), DECAY);
+                    for i in 0..5_000u64 {
+                        cell.observe(0, (1 + 4 * i + thread) * TICK, DECAY);
                     }
                 })
             })
@@ -185,9 +246,9 @@ mod tests {
         for observer in observers {
             observer.join().unwrap();
         }
-        let end = SECOND + 39_999 * (SECOND / 4_000);
-        let expected = 1e9 * (-((end - SECOND) as f64) / DECAY as f64).exp();
+        let end = 20_000 * TICK;
+        let expected = 1e9 * (-((end - TICK) as f64) / DECAY as f64).exp();
         let found = cell.cost(end, DECAY);
-        assert!((found / expected - 1.0).abs() < 1e-6, "{found} {expected}");
+        assert!((found / expected - 1.0).abs() < 1e-3, "{found} {expected}");
     }
 }

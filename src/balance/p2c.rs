@@ -85,3 +85,38 @@ fn better(roster: &Roster, first: Drawn, second: Drawn, load: Load, sight: Sight
         first
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::shares::UNIT;
+    use super::*;
+
+    /// The one that fell ill unseen is drawn, and loses though it is idle; not so in a panic.
+    #[test]
+    fn health_goes_before_load() {
+        let endpoint = |port| Arc::new(Endpoint::new(([10, 0, 0, 1], port).into()));
+        for ill in 0..2 {
+            for panic in [false, true] {
+                let members = vec![(endpoint(0), UNIT), (endpoint(1), UNIT)];
+                members[ill].0.busy_until(9);
+                members[1 - ill].0.begin();
+                let mut roster = Roster::new(members);
+                let sight = Sight {
+                    now_ns: 1,
+                    panic,
+                    slow_start_ns: 0,
+                };
+                let ask = &mut Ask {
+                    random: &mut || 0,
+                    hash: None,
+                };
+                let span = roster.shares().span();
+                let drawn = draw(&mut roster, span, Load::Outstanding, sight, ask).unwrap();
+                let winner = if panic { ill } else { 1 - ill };
+                assert_eq!(drawn.index, winner);
+            }
+        }
+    }
+}

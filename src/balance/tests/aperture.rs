@@ -165,3 +165,43 @@ fn a_dead_window_moves_on() {
     client.picks(50);
     assert_eq!(client.pick_but(&[]).addr, order[0], "back where it was");
 }
+
+/// Requests that were under way when their endpoints left are not counted for ever.
+#[test]
+fn those_that_left_take_their_requests_along() {
+    for home in [None, Some(Arc::from("a"))] {
+        let replica = |n| Replica {
+            addr: addr(n),
+            weight: 1.0,
+            zone: Some(Arc::from(if n < 50 { "a" } else { "b" })),
+        };
+        let config = BalancerConfig {
+            prefer_zone: home,
+            ..of(Kind::Aperture(Aperture::default()))
+        };
+        let first = Arc::new(ReplicaSet::from_replicas((0..100).map(replica), None));
+        let mut client = Client::new(&config, &first);
+        let mut busy = Vec::new();
+        for _ in 0..60 {
+            client.now += SECOND;
+            busy.push(client.send());
+        }
+        let left = |n: &usize| busy.iter().all(|endpoint| endpoint.addr != addr(*n));
+        let next: Vec<_> = (0..100).filter(left).map(replica).collect();
+        let next = ReplicaSet::from_replicas(next, Some(&first));
+        client.balancer.update(Arc::new(next), client.now);
+        assert!(client.balancer.aperture() > 20);
+        for endpoint in &busy {
+            client.finish(endpoint, SECOND);
+        }
+        for _ in 0..100 {
+            client.now += SECOND;
+            let endpoint = client.send();
+            client.now += SECOND / 10;
+            client.finish(&endpoint, 1);
+        }
+        let narrow = client.balancer.aperture();
+        // The least of one zone, or of both.
+        assert!(narrow <= client.balancer.groups().len(), "{narrow}");
+    }
+}

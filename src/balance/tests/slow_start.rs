@@ -105,3 +105,16 @@ fn a_joining_one_has_a_lower_bound_on_a_ring() {
     // A tenth of a tenth, roughly, and a quarter more.
     assert!(loads[9] <= 7, "{loads:?}");
 }
+
+/// In a large set, too, those that have grown up are seen to have in time.
+#[test]
+fn the_young_are_looked_at_first() {
+    let first = set(2_000);
+    let mut client = Client::new(&config(&Kind::RoundRobin), &first);
+    let next = ReplicaSet::from_addrs((0..2_020).map(addr), Some(&first));
+    client.balancer.update(Arc::new(next), client.now);
+    client.now += 10 * SECOND;
+    client.picks(10);
+    let shares = client.balancer.groups()[0].roster.shares();
+    assert_eq!(shares.total(), 2_020 * shares.get(0));
+}
