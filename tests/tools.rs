@@ -108,7 +108,7 @@ fn nginx() -> (Running, SocketAddr, PathBuf) {
          events {{ worker_connections 2048; }}\n\
          http {{ access_log off; keepalive_requests 50; client_body_temp_path {at}/body;\n\
          proxy_temp_path {at}/p; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n\
-         gzip on; gzip_types *; root {at}/www;\n\
+         gzip on; gzip_proxied any; gzip_types *; root {at}/www;\n\
          server {{ listen 127.0.0.1:{port}; location /ok {{ return 200 \"ok\"; }} }} }}\n"
     );
     let file = folder.join("nginx.conf");
