@@ -23,13 +23,14 @@ pub struct FuturePool(Rc<Stock>);
 struct Stock(RefCell<Vec<(Layout, NonNull<u8>)>>);
 
 impl FuturePool {
-    /// Moves `future` into a block.
-    pub fn pin<F: Future>(&self, future: F) -> PooledFuture<F> {
+    /// Makes a future in a block. It gets a closure that makes it, and not the future, which is large
+    /// and would be moved: what the closure captures is small, and the future is made in its place.
+    pub fn pin<F: Future>(&self, make: impl FnOnce() -> F) -> PooledFuture<F> {
         let layout = Layout::new::<F>();
         assert!(layout.size() > 0, "a pooled future has a size");
         let block = self.0.take(layout).cast::<F>();
         // SAFETY: the block has F's layout and nobody else refers to it.
-        unsafe { block.write(future) };
+        unsafe { block.write(make()) };
         PooledFuture {
             block,
             home: self.clone(),
@@ -117,7 +118,7 @@ mod tests {
         let owned = Rc::new(());
         for _ in 0..3 {
             let held = Rc::clone(&owned);
-            let mut future = pool.pin(async move {
+            let mut future = pool.pin(|| async move {
                 let _held = held;
                 std::future::pending::<()>().await;
             });

@@ -61,6 +61,25 @@ pub(crate) fn is_value(value: &[u8]) -> bool {
     })
 }
 
+/// An element of a list field that is known while compiling, and checked then.
+#[derive(Debug, Clone, Copy)]
+pub struct Element(&'static [u8]);
+
+impl Element {
+    /// # Panics
+    /// Unless it is made of visible ASCII and spaces; in a constant, that is a compile error.
+    #[must_use]
+    pub const fn new(text: &'static str) -> Element {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            assert!(bytes[at].is_ascii_graphic() || bytes[at] == b' ');
+            at += 1;
+        }
+        Element(bytes)
+    }
+}
+
 impl Fields {
     pub const fn new() -> Fields {
         Fields {
@@ -170,9 +189,33 @@ impl Fields {
     /// one, since not everyone reads more than one. False, and nothing changed, if `name` is
     /// [`Name::Other`] or `element` cannot stand in a field.
     pub fn append(&mut self, name: Name, element: &[u8]) -> bool {
-        if name == Name::Other || !is_value(element) {
-            return false;
+        let fits = name != Name::Other && is_value(element);
+        if fits {
+            self.append_checked(name, element);
         }
+        fits
+    }
+
+    /// [`Fields::append`] for an element that was checked while compiling.
+    pub fn append_element(&mut self, name: Name, element: Element) {
+        if self.entries.iter().any(|entry| entry.id == name) {
+            self.append_checked(name, element.0);
+        } else if name != Name::Other {
+            let value = self.store(element.0);
+            self.push_known(name, value);
+        }
+    }
+
+    fn push_known(&mut self, name: Name, value: Span) {
+        let text = self.store(name.as_str().as_bytes());
+        self.entries.push(Entry {
+            name: text,
+            value,
+            id: name,
+        });
+    }
+
+    fn append_checked(&mut self, name: Name, element: &[u8]) {
         let start = self.bytes.len();
         let mut first = None;
         for at in 0..self.entries.len() {
@@ -191,13 +234,7 @@ impl Fields {
         self.bytes.extend_from_slice(element);
         let value = Span::between(start, self.bytes.len());
         let Some(first) = first else {
-            let name_text = self.store(name.as_str().as_bytes());
-            self.entries.push(Entry {
-                name: name_text,
-                value,
-                id: name,
-            });
-            return true;
+            return self.push_known(name, value);
         };
         self.entries[first].value = value;
         let mut at = 0;
@@ -205,7 +242,6 @@ impl Fields {
             at += 1;
             entry.id != name || at == first + 1
         });
-        true
     }
 
     /// Puts other values into the lines with a known name: `edit` appends the new value to what it
@@ -253,6 +289,20 @@ impl Fields {
     /// The bytes of a span of this arena.
     pub(crate) fn text(&self, span: Span) -> &[u8] {
         span.of(&self.bytes)
+    }
+
+    /// A field's whole line with its end, if it lies in the arena as it is to be written: as nearly
+    /// all do that were received.
+    pub(crate) fn line(&self, entry: &Entry) -> Option<&[u8]> {
+        let Entry { name, value, .. } = entry;
+        let colon = (name.start + name.len) as usize;
+        if value.start as usize != colon + 2 {
+            return None;
+        }
+        let (start, end) = (name.start as usize, (value.start + value.len) as usize);
+        let line = self.bytes.get(start..end + 2)?;
+        let whole = self.bytes[colon..colon + 2] == *b": " && line.ends_with(b"\r\n");
+        whole.then_some(line)
     }
 
     pub(crate) fn entries(&self) -> &[Entry] {

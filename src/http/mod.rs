@@ -22,7 +22,7 @@ pub mod message;
 pub mod method;
 pub mod name;
 
-pub use fields::{Fields, Span};
+pub use fields::{Element, Fields, Span};
 pub use message::{BodyLength, RequestHead, ResponseHead};
 pub use method::{Method, Version};
 pub use name::{Name, Names};

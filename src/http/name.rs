@@ -6,6 +6,9 @@
 //! on the length and a few word compares. Names that nobody asks for stay [`Name::Other`] and keep
 //! only their text. The case in which a peer wrote a name is kept: some backends care.
 
+mod words;
+pub(crate) use words::name_before_colon;
+
 /// Bytes of the longest name in the table; a longer one is [`Name::Other`] without a look.
 pub(crate) const LONGEST: usize = 24;
 

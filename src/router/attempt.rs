@@ -3,6 +3,7 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::task::Poll;
 
 use crate::balance::Endpoint;
@@ -29,14 +30,15 @@ impl Walk<'_, '_> {
         &mut self,
         leaf: &Leaf,
         edits: &Edits<'_>,
-        mut in_flight: InFlight,
+        endpoint: Arc<Endpoint>,
         fresh: bool,
         judge: Judge<'_>,
     ) -> Ended {
         let (router, client) = (self.by.router, &leaf.client);
         let rules = &*client.rules();
         let policy = &rules.policy;
-        let addr = in_flight.endpoint.addr;
+        let addr = endpoint.addr;
+        let mut in_flight = InFlight::begin(client, &router.shard, endpoint, router.random());
         let pooled = match fresh {
             true => None,
             false => client.pool.take(addr, router.shard.now(), policy),

@@ -52,8 +52,11 @@ pub async fn serve(shard: &Shard, server: &Rc<Server>, socket: Socket) {
             at: server,
             draining: &server.draining,
         };
-        let request = serve_request(by, &mut connection, &timer);
-        match router.futures.pin(request).await {
+        let (connection, timer) = (&mut connection, &timer);
+        let request = router
+            .futures
+            .pin(move || serve_request(by, connection, timer));
+        match request.await {
             Next::KeepAlive => {}
             next => break next,
         }

@@ -3,9 +3,11 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::balance::Endpoint;
 use crate::config::resolved::{DEFAULT_TOTAL, Route as TableRoute, ServicePolicy};
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
@@ -23,7 +25,6 @@ use super::h1::inbound::Request;
 use super::hashed::hash;
 use super::identify::Identified;
 use super::identify::answer::answer;
-use super::in_flight::InFlight;
 use super::receive::receive;
 use super::refusal::{Refusal, Retry};
 use super::retry::{Course, Judge, MOST_ATTEMPTS};
@@ -99,8 +100,10 @@ impl<'w> Walk<'w, '_> {
             {
                 shared.retries.deposit(now);
             }
-            let ended = self.dispatch(&route, &service, &leaf, &edits, &mut course);
-            let after = match ended.await {
+            let ended = self
+                .dispatch(&route, &service, &leaf, &edits, &mut course)
+                .await;
+            let after = match ended {
                 Ended::Outcome(outcome) => return outcome,
                 Ended::Retry { after_ns } => after_ns,
                 Ended::Failed(refusal) => {
@@ -137,18 +140,17 @@ impl<'w> Walk<'w, '_> {
 
     fn judge<'j>(
         &self,
-        route: &Route,
+        route: &'j Route,
         service: &'j ServicePolicy,
-        leaf: &Leaf,
+        leaf: &'j Leaf,
         course: &'j mut Course,
     ) -> Judge<'j> {
         Judge {
             policy: service,
             method: self.head.method,
             course,
-            service: route.shared(),
-            client: leaf.client.shared(),
-            others: leaf.client.replica_count() > 1,
+            route,
+            client: &leaf.client,
             due: self.due(),
         }
     }
@@ -166,13 +168,13 @@ impl<'w> Walk<'w, '_> {
         let mut fresh = false;
         loop {
             course.attempts += 1;
-            let in_flight = match self.pick(&leaf.client, course).await {
-                Ok(in_flight) => in_flight,
+            let endpoint = match self.pick(&leaf.client, course).await {
+                Ok(endpoint) => endpoint,
                 Err(outcome) => return Ended::Outcome(outcome),
             };
-            let addr = in_flight.endpoint.addr;
+            let addr = endpoint.addr;
             let judge = self.judge(route, service, leaf, course);
-            let refusal = match self.attempt(leaf, edits, in_flight, fresh, judge).await {
+            let refusal = match self.attempt(leaf, edits, endpoint, fresh, judge).await {
                 Ended::Requeue => None,
                 Ended::Failed(refusal) => Some(refusal),
                 Ended::Retry { after_ns } => {
@@ -191,7 +193,7 @@ impl<'w> Walk<'w, '_> {
                     let never_sent = refusal.retry == Retry::Always && self.request.is_repeatable();
                     let mut judge = self.judge(route, service, leaf, course);
                     // The same replica would refuse again.
-                    if !(never_sent && judge.others && judge.requeue(now)) {
+                    if !(never_sent && judge.requeue(now)) {
                         return Ended::Failed(refusal);
                     }
                 }
@@ -218,7 +220,11 @@ impl<'w> Walk<'w, '_> {
     }
 
     /// Picks a replica, waiting for room at it where the policy limits that.
-    async fn pick(&mut self, client: &Rc<Client>, course: &Course) -> Result<InFlight, Outcome> {
+    async fn pick(
+        &mut self,
+        client: &Rc<Client>,
+        course: &Course,
+    ) -> Result<Arc<Endpoint>, Outcome> {
         let router = self.by.router;
         let rules = client.rules();
         let key = rules.policy.hash.as_ref();
@@ -236,10 +242,7 @@ impl<'w> Walk<'w, '_> {
                 return Err(Outcome::Refused(refusal));
             };
             let _waiting = match client.room(&endpoint) {
-                Room::Free => {
-                    let random = router.random();
-                    return Ok(InFlight::begin(client, &router.shard, endpoint, random));
-                }
+                Room::Free => return Ok(endpoint),
                 Room::Waits(waiting) => waiting,
                 Room::Full => {
                     let text = format!("too many requests wait for {}", client.target.id);

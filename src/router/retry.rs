@@ -15,8 +15,9 @@ use crate::resilience::backoff::Place;
 use crate::resilience::classify::{Class, Exchange, Failure, MethodClass, Reply, grpc_status};
 use crate::resilience::nack::{NACK, NON_RETRYABLE_NACK, Nack, Signs};
 
+use super::bind::Route;
+use super::client::Client;
 use super::refusal::{Fault, Refusal, Retry};
-use super::shared::{ClientShared, Local, ServiceShared};
 
 /// Attempts for one request at most, whatever the budgets say: a bound on what one client can cause.
 pub const MOST_ATTEMPTS: u32 = 25;
@@ -73,10 +74,8 @@ pub struct Judge<'j> {
     pub policy: &'j ServicePolicy,
     pub method: Method,
     pub course: &'j mut Course,
-    pub service: Option<Local<ServiceShared>>,
-    pub client: Option<Local<ClientShared>>,
-    /// Whether there is another replica.
-    pub others: bool,
+    pub route: &'j Route,
+    pub client: &'j Client,
     /// When the request's time is over.
     pub due: u64,
 }
@@ -93,7 +92,7 @@ impl Judge<'_> {
         if head.status == 503
             && let Some(nack) = nack(head, !repeatable)
         {
-            if nack == Nack::Retryable && self.others && self.requeue(now) {
+            if nack == Nack::Retryable && self.requeue(now) {
                 return Verdict::Requeue;
             }
             return Verdict::PassOn { success: false };
@@ -149,12 +148,13 @@ impl Judge<'_> {
         })
     }
 
-    /// Pays for a requeue.
+    /// Pays for a requeue, if there is another replica.
     pub fn requeue(&mut self, now: u64) -> bool {
-        let Some(shared) = &self.client else {
+        let Some(shared) = self.client.shared() else {
             return false;
         };
-        let granted = self.course.attempts < MOST_ATTEMPTS
+        let granted = self.client.replica_count() > 1
+            && self.course.attempts < MOST_ATTEMPTS
             && now < self.due
             && self.course.requeues < shared.requeues.requeues_per_request(now)
             && shared.requeues.withdraw(now);
@@ -164,7 +164,7 @@ impl Judge<'_> {
 
     /// Pays for a retry; the time to wait before it.
     fn retry(&mut self, now: u64, random: u64) -> Option<u64> {
-        let shared = self.service.as_ref()?;
+        let shared = self.route.shared()?;
         let mut place = self.course.backoff;
         let after = self.policy.backoff.next(&mut place, random);
         let in_time = now.saturating_add(after) < self.due;

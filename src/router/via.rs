@@ -4,7 +4,7 @@
 //! round until something breaks; counting the proxies that it came by ends it sooner.
 
 use super::refusal::Refusal;
-use crate::http::{Fields, Name, Version};
+use crate::http::{Element, Fields, Name, Version};
 
 /// # Errors
 /// 400 if a request came by more than `limit` proxies.
@@ -24,13 +24,15 @@ pub fn check(fields: &Fields, limit: usize) -> Result<(), Refusal> {
 
 /// Adds this proxy to those by which a message came, which was received in `version`.
 pub fn append(fields: &mut Fields, version: Version) {
-    let element: &[u8] = match version {
-        Version::Http10 => b"1.0 ringlink",
-        Version::Http11 => b"1.1 ringlink",
-        Version::Http2 => b"2.0 ringlink",
+    const HTTP_10: Element = Element::new("1.0 ringlink");
+    const HTTP_11: Element = Element::new("1.1 ringlink");
+    const HTTP_2: Element = Element::new("2.0 ringlink");
+    let element = match version {
+        Version::Http10 => HTTP_10,
+        Version::Http11 => HTTP_11,
+        Version::Http2 => HTTP_2,
     };
-    let fits = fields.append(Name::Via, element);
-    debug_assert!(fits, "a name and a version are a value");
+    fields.append_element(Name::Via, element);
 }
 
 #[cfg(test)]

@@ -209,11 +209,20 @@ impl Decision {
 
 /// Writes a number as 16 hexadecimal digits.
 pub fn put_hex(number: u64, out: &mut Vec<u8>) {
-    let mut digits = number.to_be_bytes().map(|byte| [byte >> 4, byte & 0xF]);
-    for digit in digits.as_flattened_mut() {
-        *digit += b'0' + u8::from(*digit > 9) * (b'a' - b'0' - 10);
-    }
-    out.extend_from_slice(digits.as_flattened());
+    let halves = [(number >> 32) as u32, number as u32].map(hex_digits);
+    out.extend_from_slice(halves.as_flattened());
+}
+
+/// The eight digits of a number, all at once: a nibble a byte, then each to its letter.
+fn hex_digits(number: u32) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut nibbles = u64::from(number);
+    nibbles = (nibbles | nibbles << 16) & 0x0000_FFFF_0000_FFFF;
+    nibbles = (nibbles | nibbles << 8) & 0x00FF_00FF_00FF_00FF;
+    nibbles = (nibbles | nibbles << 4) & (EACH * 0x0F);
+    let letters = (nibbles + EACH * 6) >> 4 & EACH;
+    let digits = nibbles + EACH * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10);
+    digits.to_be_bytes()
 }
 
 /// A number of 1 to 16 hexadecimal digits.
@@ -433,5 +442,10 @@ mod tests {
         let mut digits = Vec::new();
         put_hex(0x01ab, &mut digits);
         assert_eq!(digits, b"00000000000001ab");
+        for number in (0..64).map(|at| 0x0123_4567_89ab_cdef_u64.rotate_left(at)) {
+            digits.clear();
+            put_hex(number, &mut digits);
+            assert_eq!(digits, format!("{number:016x}").into_bytes());
+        }
     }
 }

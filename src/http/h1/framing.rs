@@ -36,58 +36,57 @@ pub(super) struct Framing {
     nominations: usize,
 }
 
-/// What the fields say together.
-pub(super) fn read(fields: &Fields, version: Version) -> Result<Framing, HeadError> {
-    let mut framing = Framing::default();
-    let (mut length, mut coding) = (None, None);
-    let (mut lengths, mut codings) = (0, 0);
-    for entry in fields.entries() {
-        match entry.id {
-            Name::Other => {}
-            Name::Host => {
-                framing.host = Some(entry.value);
-                framing.hosts += 1;
-            }
-            Name::ContentLength => {
-                length = Some(entry.value);
-                lengths += 1;
-            }
-            Name::TransferEncoding => {
-                coding = Some(entry.value);
-                codings += 1;
-            }
-            Name::Connection => framing.connection(fields, entry.value)?,
-            Name::Expect => {
-                framing.expect = Some(entry.value);
-                framing.expects += 1;
-            }
-            Name::Te => framing.te_trailers |= has_trailers(fields.text(entry.value)),
-            Name::Upgrade => framing.upgrade = framing.upgrade.or(Some(entry.value)),
-            Name::KeepAlive => framing.idle_seconds = idle_seconds(fields.text(entry.value)),
-            _ => {}
-        }
-    }
-    if length.is_some() && coding.is_some() {
-        return Err(HeadError::TeAndCl);
-    }
-    framing.chunked = match coding {
-        Some(_) if version == Version::Http10 => return Err(HeadError::TeOnHttp10),
-        Some(coding) => is_chunked(fields.text(coding), codings)?,
-        None => false,
-    };
-    framing.length = match length {
-        Some(_) if lengths > 1 => return Err(HeadError::RepeatedContentLength),
-        Some(length) => Some(number(fields.text(length)).ok_or(HeadError::BadContentLength)?),
-        None => None,
-    };
-    let may_upgrade = framing.upgrade_nominated && version == Version::Http11;
-    framing.upgrade = framing
-        .upgrade
-        .filter(|u| may_upgrade && is_upgrade(fields.text(*u)));
-    Ok(framing)
-}
-
 impl Framing {
+    /// Takes in what the fields say together. (Into its place: it is too large to be handed about.)
+    pub fn read(&mut self, fields: &Fields, version: Version) -> Result<(), HeadError> {
+        let (mut length, mut coding) = (None, None);
+        let (mut lengths, mut codings) = (0, 0);
+        for entry in fields.entries() {
+            match entry.id {
+                Name::Other => {}
+                Name::Host => {
+                    self.host = Some(entry.value);
+                    self.hosts += 1;
+                }
+                Name::ContentLength => {
+                    length = Some(entry.value);
+                    lengths += 1;
+                }
+                Name::TransferEncoding => {
+                    coding = Some(entry.value);
+                    codings += 1;
+                }
+                Name::Connection => self.connection(fields, entry.value)?,
+                Name::Expect => {
+                    self.expect = Some(entry.value);
+                    self.expects += 1;
+                }
+                Name::Te => self.te_trailers |= has_trailers(fields.text(entry.value)),
+                Name::Upgrade => self.upgrade = self.upgrade.or(Some(entry.value)),
+                Name::KeepAlive => self.idle_seconds = idle_seconds(fields.text(entry.value)),
+                _ => {}
+            }
+        }
+        if length.is_some() && coding.is_some() {
+            return Err(HeadError::TeAndCl);
+        }
+        self.chunked = match coding {
+            Some(_) if version == Version::Http10 => return Err(HeadError::TeOnHttp10),
+            Some(coding) => is_chunked(fields.text(coding), codings)?,
+            None => false,
+        };
+        self.length = match length {
+            Some(_) if lengths > 1 => return Err(HeadError::RepeatedContentLength),
+            Some(length) => Some(number(fields.text(length)).ok_or(HeadError::BadContentLength)?),
+            None => None,
+        };
+        let may_upgrade = self.upgrade_nominated && version == Version::Http11;
+        self.upgrade = self
+            .upgrade
+            .filter(|u| may_upgrade && is_upgrade(fields.text(*u)));
+        Ok(())
+    }
+
     /// RFC 9112 §9.3.
     pub fn keep_alive(&self, version: Version) -> bool {
         match version {

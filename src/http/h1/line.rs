@@ -5,7 +5,7 @@
 
 use super::error::HeadError;
 use crate::http::fields::is_value;
-use crate::http::name::{Name, leading_token};
+use crate::http::name::{Name, leading_token, name_before_colon};
 
 /// Where the parts of a field line are, counted from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,54 @@ pub(super) fn field_line(line: &[u8]) -> Result<FieldLine, HeadError> {
         value_end,
         id,
     })
+}
+
+/// Reads the field line that `input` begins with, if it is of the plain kind that nearly all are:
+/// one space at most after the colon, none at the end, no tab. Tells also how long it is, with its
+/// CRLF. What is not plain, or not all there, [`field_line`] judges.
+#[inline]
+pub(super) fn plain_line(input: &[u8]) -> Option<(FieldLine, usize)> {
+    let (name_end, id) = name_before_colon(input)?;
+    let lead = usize::from(input.get(name_end + 1) == Some(&b' '));
+    let value_start = name_end + 1 + lead;
+    let value_end = first_control(input, value_start)?;
+    if input.get(value_end..value_end + 2) != Some(b"\r\n") {
+        return None;
+    }
+    let value = &input[value_start..value_end];
+    if value.first() == Some(&b' ') || value.last() == Some(&b' ') {
+        return None;
+    }
+    let line = FieldLine {
+        name_end,
+        value_start,
+        value_end,
+        id,
+    };
+    Some((line, value_end + 2))
+}
+
+/// Where the first control byte at or after `from` is, HTAB being one here. Eight bytes at a time.
+#[inline]
+fn first_control(input: &[u8], from: usize) -> Option<usize> {
+    const LOWEST: u64 = 0x0101_0101_0101_0101;
+    const HIGHEST: u64 = LOWEST << 7;
+    let mut at = from;
+    while let Some(bytes) = input.get(at..).and_then(|rest| rest.first_chunk()) {
+        let word = u64::from_le_bytes(*bytes);
+        let low = word.wrapping_sub(LOWEST * 0x20) & !word;
+        let not_del = word ^ (LOWEST * 0x7f);
+        let del = not_del.wrapping_sub(LOWEST) & !not_del;
+        // Borrows mislead only behind the first hit.
+        let hits = (low | del) & HIGHEST;
+        if hits != 0 {
+            return Some(at + hits.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    let rest = input.get(at..)?;
+    let found = rest.iter().position(|b| *b < 0x20 || *b == 0x7f);
+    Some(at + found?)
 }
 
 /// The first CR or NUL decides, if there is one.
@@ -95,6 +143,51 @@ mod tests {
             let field = field_line(line.as_bytes()).unwrap();
             assert_eq!(&line[..field.name_end], name, "{line:?}");
             assert_eq!(&line[field.value_start..field.value_end], value, "{line:?}");
+        }
+    }
+
+    /// What is plain is read as by the way that judges everything.
+    #[test]
+    fn plain_lines_are_lines() {
+        let rest = "next: one\r\nand more after it\r\n\r\n";
+        let mut plain = 0;
+        for name in ["Host", "x-mine", "l5d-ctx-trace", "a b", "", "caf\u{e9}"] {
+            for gap in [":", ": ", ":\t", ":  ", " :", " "] {
+                for value in [
+                    "", "a", "a\tb", "a b", "a ", "0123456", "01234567", "a\u{7f}b", "\u{e9}",
+                ] {
+                    for end in ["\r\n", "\n", "\r", "\0\r\n", "\r\r\n"] {
+                        let line = format!("{name}{gap}{value}");
+                        let input = format!("{line}{end}{rest}");
+                        let Some((found, len)) = plain_line(input.as_bytes()) else {
+                            continue;
+                        };
+                        plain += 1;
+                        assert_eq!(len, line.len() + 2, "{input:?}");
+                        assert_eq!(Ok(found), field_line(line.as_bytes()), "{input:?}");
+                    }
+                }
+            }
+        }
+        assert_eq!(
+            plain,
+            3 * (5 + 5 + 1),
+            "more or fewer of these lines are plain"
+        );
+    }
+
+    #[test]
+    fn every_control_byte_ends_a_plain_value() {
+        for byte in 0..=255u8 {
+            for at in 0..19 {
+                for other in [b'a', b' ', 0xff, 0x80] {
+                    let mut text = [other; 19];
+                    text[at] = byte;
+                    let is_control = byte < 0x20 || byte == 0x7f;
+                    let expected = is_control.then_some(at);
+                    assert_eq!(first_control(&text, 0), expected, "{byte} at {at}");
+                }
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use memchr::memchr;
 
 use super::Limits;
 use super::error::{HeadError, RequestError, ResponseError};
-use super::line::{FieldLine, field_line, without_crlf};
+use super::line::{FieldLine, field_line, plain_line, without_crlf};
 use super::{request, response};
 use crate::http::fields::{Entry, Fields, Span};
 use crate::http::{Method, RequestHead, ResponseHead};
@@ -91,11 +91,40 @@ impl Walk {
         if text.is_empty() {
             return Ok(Line::End);
         }
-        self.fields += 1;
-        if self.fields > limits.fields {
-            return Err(HeadError::TooManyFields.into());
-        }
+        self.count_field(limits)?;
         Ok(Line::Field(field_line(text)?))
+    }
+
+    fn count_field(&mut self, limits: &Limits) -> Result<(), HeadError> {
+        self.fields += 1;
+        match self.fields > limits.fields {
+            true => Err(HeadError::TooManyFields),
+            false => Ok(()),
+        }
+    }
+
+    /// The field line that `input` begins with and its length, if it is a plain one. `before`: bytes
+    /// of the head up to it.
+    #[inline]
+    fn plain(
+        &mut self,
+        input: &[u8],
+        before: usize,
+        limits: &Limits,
+    ) -> Result<Option<(FieldLine, usize)>, HeadError> {
+        let line = if self.started {
+            plain_line(input)
+        } else {
+            None
+        };
+        let Some((line, len)) = line else {
+            return Ok(None);
+        };
+        if before + len > limits.head_bytes {
+            return Err(HeadError::HeadTooLarge);
+        }
+        self.count_field(limits)?;
+        Ok(Some((line, len)))
     }
 
     fn first_line<G: Grammar>(&mut self, text: &[u8]) -> Result<Line<G::Start>, G::Error> {
@@ -157,7 +186,15 @@ fn whole<G: Grammar>(
 ) -> Result<Whole<G::Start>, G::Error> {
     let (mut head_start, mut at) = (0, 0);
     let mut start = None;
-    while let Some(lf) = memchr(b'\n', &input[at..]) {
+    loop {
+        if let Some((line, len)) = walk.plain(&input[at..], at - head_start, limits)? {
+            fields.push_entry(entry(at - head_start, &line));
+            at += len;
+            continue;
+        }
+        let Some(lf) = memchr(b'\n', &input[at..]) else {
+            break;
+        };
         let next = at + lf + 1;
         match walk.line::<G>(&input[at..next], next - head_start, limits)? {
             Line::Blank => head_start = next,

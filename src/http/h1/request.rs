@@ -7,7 +7,7 @@
 use memchr::memchr;
 
 use super::error::RequestError;
-use super::framing::{self, Framing};
+use super::framing::Framing;
 use super::line::control;
 use super::reader::{ConnInfo, Grammar};
 use crate::http::fields::Span;
@@ -90,7 +90,8 @@ fn version(text: &[u8]) -> Result<Version, RequestError> {
 
 /// Makes the head's meaning of its lines, whose bytes and spans are in `head.fields`.
 pub(super) fn finish(line: &RequestLine, head: &mut RequestHead) -> Result<ConnInfo, RequestError> {
-    let framing = framing::read(&head.fields, line.version)?;
+    let mut framing = Framing::default();
+    framing.read(&head.fields, line.version)?;
     let host = host(&framing, line.version, head)?;
     let (target, authority) = target(line, head, host)?;
     head.method = line.method;

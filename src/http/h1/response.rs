@@ -1,7 +1,7 @@
 //! What only responses have: the status line, and a body length that depends on the request.
 
 use super::error::ResponseError;
-use super::framing::{self, Framing};
+use super::framing::Framing;
 use super::line::control;
 use super::reader::{ConnInfo, Grammar};
 use crate::http::fields::{Span, is_value};
@@ -82,7 +82,8 @@ pub(super) fn finish(
     request_method: Method,
     head: &mut ResponseHead,
 ) -> Result<ConnInfo, ResponseError> {
-    let framing = framing::read(&head.fields, line.version)?;
+    let mut framing = Framing::default();
+    framing.read(&head.fields, line.version)?;
     head.status = line.status;
     head.version = line.version;
     let declares_body = framing.chunked || framing.length.is_some_and(|length| length > 0);

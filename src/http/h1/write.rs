@@ -192,10 +192,12 @@ pub fn write_error(
 
 /// Writes the fields whose names `goes` lets through.
 pub(super) fn put_fields(out: &mut Vec<u8>, fields: &Fields, goes: impl Fn(Name) -> bool) {
-    for (id, name, value) in fields.iter() {
-        if goes(id) {
-            debug_assert!(is_token(name) && is_value(value), "an unchecked field");
-            put(out, &[name, b": ", value, b"\r\n"]);
+    for entry in fields.entries().iter().filter(|entry| goes(entry.id)) {
+        let (name, value) = (fields.text(entry.name), fields.text(entry.value));
+        debug_assert!(is_token(name) && is_value(value), "an unchecked field");
+        match fields.line(entry) {
+            Some(line) => out.extend_from_slice(line),
+            None => put(out, &[name, b": ", value, b"\r\n"]),
         }
     }
 }
