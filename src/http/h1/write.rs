@@ -193,11 +193,16 @@ pub fn write_error(
 /// Writes the fields whose names `goes` lets through.
 pub(super) fn put_fields(out: &mut Vec<u8>, fields: &Fields, goes: impl Fn(Name) -> bool) {
     for entry in fields.entries().iter().filter(|entry| goes(entry.id)) {
-        let (name, value) = (fields.text(entry.name), fields.text(entry.value));
-        debug_assert!(is_token(name) && is_value(value), "an unchecked field");
-        match fields.line(entry) {
-            Some(line) => out.extend_from_slice(line),
-            None => put(out, &[name, b": ", value, b"\r\n"]),
+        let parts = || (fields.text(entry.name), fields.text(entry.value));
+        debug_assert!(
+            is_token(parts().0) && is_value(parts().1),
+            "an unchecked field"
+        );
+        if let Some(line) = fields.line(entry) {
+            out.extend_from_slice(line);
+        } else {
+            let (name, value) = parts();
+            put(out, &[name, b": ", value, b"\r\n"]);
         }
     }
 }
