@@ -87,6 +87,7 @@ impl Budget {
     }
 
     /// Counts a request, which pays for a part of a retry.
+    #[inline(never)]
     pub fn deposit(&self, now_ns: u64) {
         if self.deposit > 0 {
             self.deposits.add(now_ns);

@@ -41,14 +41,16 @@ impl Drop for Pending<'_> {
 }
 
 impl<'w> Walk<'w, '_> {
-    /// Gets the request a place; `None` where there is no limit.
-    pub(super) async fn admit(&mut self) -> Result<Option<Place<'w>>, Outcome> {
+    /// Whether the server limits how many requests it takes.
+    pub(super) fn is_limited(&self) -> bool {
+        self.by.server.admission.max_concurrent != u32::MAX
+    }
+
+    /// Gets the request a place.
+    pub(super) async fn admit(&mut self) -> Result<Place<'w>, Outcome> {
         let (server, limits) = (self.by.at, &self.by.server.admission);
-        if limits.max_concurrent == u32::MAX {
-            return Ok(None);
-        }
         match server.admission.enter(limits) {
-            Admitted::In => return Ok(Some(Place(server))),
+            Admitted::In => return Ok(Place(server)),
             Admitted::Refused => return Err(Outcome::Refused(self.overloaded())),
             Admitted::Waits => {}
         }
@@ -58,7 +60,7 @@ impl<'w> Walk<'w, '_> {
         poll_fn(|_| {
             if server.admission.promote(limits) {
                 pending.0 = None;
-                return Poll::Ready(Ok(Some(Place(server))));
+                return Poll::Ready(Ok(Place(server)));
             }
             if shard.now() >= self.due() {
                 return Poll::Ready(Err(Outcome::Refused(self.overloaded())));

@@ -5,13 +5,14 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::balance::Endpoint;
 use crate::config::resolved::ClientPolicy;
-use crate::engine::NEVER;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
-use crate::http::{BodyLength, Method};
+use crate::engine::{NEVER, Shard, Timer};
+use crate::http::BodyLength;
 
 use super::bind::Leaf;
 use super::client::Rules;
@@ -24,13 +25,13 @@ use super::refusal::{Fault, Refusal, Retry};
 use super::retry::{Judge, Verdict};
 use super::{deadline, tunnel};
 
-impl Walk<'_, '_> {
+impl<'w> Walk<'w, '_> {
     /// Sends the request to a replica. `fresh`: on a new connection.
     pub(super) async fn attempt(
         &mut self,
         leaf: &Leaf,
-        edits: &Edits<'_>,
-        endpoint: Arc<Endpoint>,
+        edits: &Edits<'w>,
+        endpoint: &Arc<Endpoint>,
         fresh: bool,
         judge: Judge<'_>,
     ) -> Ended {
@@ -38,7 +39,7 @@ impl Walk<'_, '_> {
         let rules = &*client.rules();
         let policy = &rules.policy;
         let addr = endpoint.addr;
-        let mut in_flight = InFlight::begin(client, &router.shard, endpoint, router.random());
+        let mut in_flight = InFlight::begin(client, &router.shard, Arc::clone(endpoint));
         let pooled = match fresh {
             true => None,
             false => client.pool.take(addr, router.shard.now(), policy),
@@ -49,11 +50,11 @@ impl Walk<'_, '_> {
                 router.stats.reuses.set(router.stats.reuses.get() + 1);
                 connection
             }
-            None => match self.connect(&in_flight.endpoint, rules).await {
+            None => match self.connect(endpoint, rules).await {
                 Ok(connection) => connection,
                 Err(ended) => {
                     if let Ended::Failed(_) = ended {
-                        in_flight.judge(false);
+                        in_flight.fail(router.random());
                     }
                     return ended;
                 }
@@ -61,9 +62,10 @@ impl Walk<'_, '_> {
         };
         let mut upstream = Exchange::new(connection, reused);
         self.send_head(&mut upstream, leaf, edits, policy);
-        let (stop, judged) = self
-            .pump(&mut upstream, edits, policy, &mut in_flight, judge)
-            .await;
+        let mut clock = Clock::start(self, policy);
+        let mut pump = Pump::new(self, edits, &mut upstream, &mut in_flight, judge);
+        let stop = poll_fn(|_| clock.poll(&mut pump)).await;
+        let judged = pump.judged;
         let keep = |upstream: Exchange, large: bool| {
             if let Some(connection) = upstream.into_idle() {
                 connection.receive_singly(large && router.shard.can_splice());
@@ -94,7 +96,7 @@ impl Walk<'_, '_> {
             Stop::Refused(refusal) => {
                 let stale = refusal.retry == Retry::IfReused;
                 if refusal.fault == Fault::Backend && !stale {
-                    in_flight.judge(false);
+                    in_flight.fail(router.random());
                 }
                 Ended::Failed(refusal)
             }
@@ -113,7 +115,7 @@ impl Walk<'_, '_> {
             }
             Stop::ClientGone => Ended::Outcome(Outcome::ClientGone),
             Stop::Truncated => {
-                in_flight.judge(false);
+                in_flight.fail(router.random());
                 Ended::Outcome(Outcome::Truncated)
             }
         }
@@ -185,89 +187,81 @@ impl Walk<'_, '_> {
             }
         }
     }
+}
 
-    /// Moves the bodies and watches the clocks. Tells also whether the response's head was judged.
-    async fn pump(
-        &mut self,
-        upstream: &mut Exchange,
-        edits: &Edits<'_>,
-        policy: &ClientPolicy,
-        in_flight: &mut InFlight,
-        judge: Judge<'_>,
-    ) -> (Stop, bool) {
-        let (router, settings) = (self.by.router, self.by.settings);
-        let shard = &router.shard;
-        let body_timeout = policy.body_timeout.min(self.by.server.body_timeout);
-        let (total, attempt_timeout, due) = (self.total, policy.attempt_timeout, self.due);
-        let sent_all = self.head.body == BodyLength::Empty;
-        self.response.clear();
-        let mut pump = Pump {
-            router,
-            shard,
-            limits: &settings.limits,
-            request: self.request,
-            head: self.head,
-            edits,
-            upstream,
-            response: self.response,
-            in_flight,
-            judge,
-            judged: false,
-            may_upgrade: self.head.upgrade().is_some(),
-            is_connect: self.head.method == Method::Connect,
-            draining: self.by.draining,
-            clear_context: self.by.server.clear_context,
-            sent_all,
-            in_body: false,
-            sent: 0,
-            sent_singly: false,
-            received: 0,
-            splice: None,
-            holding: false,
-            moves: 0,
+/// The time limits on an attempt, of which one is set at a time: those on the time to the response's
+/// head run once the request was sent; before that, and after the head, what counts is that bytes
+/// move. A deadline is a deadline.
+struct Clock<'w> {
+    shard: &'w Shard,
+    timer: &'w Timer,
+    body_timeout: Duration,
+    /// The limit on an attempt from when it was sent, and its service's on the whole.
+    attempt: Option<Duration>,
+    total: Option<Duration>,
+    started: u64,
+    due: u64,
+    deadline: u64,
+}
+
+impl<'w> Clock<'w> {
+    fn start(walk: &Walk<'w, '_>, policy: &ClientPolicy) -> Clock<'w> {
+        let mut clock = Clock {
+            shard: &walk.by.router.shard,
+            timer: walk.timer,
+            body_timeout: policy.body_timeout.min(walk.by.server.body_timeout),
+            attempt: policy.attempt_timeout,
+            total: walk.total,
+            started: walk.started,
+            due: walk.due,
+            deadline: NEVER,
         };
-        // The limits on the time to the response's head run once the request was sent; before
-        // that, and after the head, what counts is that bytes move. A deadline is a deadline.
-        let head_deadline = |sent_at: u64| {
-            let total = total.map_or(NEVER, |total| after(self.started.max(sent_at), total));
-            let attempt = attempt_timeout.map_or(NEVER, |limit| after(sent_at, limit));
-            total.min(attempt).min(due)
-        };
-        let mut deadline = if sent_all {
-            let from_start = total.map_or(NEVER, |total| after(self.started, total));
-            let attempt = attempt_timeout.map_or(NEVER, |limit| after(shard.now(), limit));
-            from_start.min(attempt).min(due)
-        } else {
-            after(shard.now(), body_timeout).min(due)
-        };
+        clock.set(match walk.head.body {
+            BodyLength::Empty => clock.until_head(clock.started),
+            _ => after(clock.shard.now(), clock.body_timeout).min(clock.due),
+        });
+        clock
+    }
+
+    fn set(&mut self, deadline: u64) {
+        self.deadline = deadline;
         self.timer.set(deadline);
-        let stop = poll_fn(|_| {
-            let (moves, sent) = (pump.moves, pump.sent_all);
-            if let Poll::Ready(stop) = pump.poll() {
-                return Poll::Ready(stop);
+    }
+
+    /// When the response's head is due, of which the service's limit runs from `from`.
+    fn until_head(&self, from: u64) -> u64 {
+        let total = self.total.map_or(NEVER, |total| after(from, total));
+        let now = self.shard.now();
+        let attempt = self.attempt.map_or(NEVER, |limit| after(now, limit));
+        total.min(attempt).min(self.due)
+    }
+
+    /// Moves what can be moved, and ends when it is time.
+    fn poll(&mut self, pump: &mut Pump<'_, '_, '_>) -> Poll<Stop> {
+        let (moves, sent) = (pump.moves, pump.sent_all);
+        if let Poll::Ready(stop) = pump.poll() {
+            return Poll::Ready(stop);
+        }
+        if pump.moves != moves {
+            let now = self.shard.now();
+            if pump.in_body {
+                self.set(after(now, self.body_timeout));
+            } else if !pump.sent_all {
+                self.set(after(now, self.body_timeout).min(self.due));
+            } else if !sent {
+                self.set(self.until_head(now));
+            } else {
+                self.timer.set(self.deadline);
             }
-            if pump.moves != moves {
-                let waits_for_head = pump.sent_all && !pump.in_body;
-                if pump.in_body {
-                    deadline = after(shard.now(), body_timeout);
-                } else if !waits_for_head {
-                    deadline = after(shard.now(), body_timeout).min(due);
-                } else if !sent {
-                    deadline = head_deadline(shard.now());
-                }
-                self.timer.set(deadline);
-            } else if self.timer.is_expired() {
-                return Poll::Ready(expired(&pump, shard.now() >= due));
-            }
-            Poll::Pending
-        })
-        .await;
-        (stop, pump.judged)
+        } else if self.timer.is_expired() {
+            return Poll::Ready(expired(pump, self.shard.now() >= self.due));
+        }
+        Poll::Pending
     }
 }
 
 /// What it means that the clock ran out.
-fn expired(pump: &Pump<'_, '_>, overdue: bool) -> Stop {
+fn expired(pump: &Pump<'_, '_, '_>, overdue: bool) -> Stop {
     if pump.in_body {
         return Stop::Truncated;
     }

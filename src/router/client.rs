@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use crate::balance::{Balancer, Endpoint, Outcome, Pick, Place};
-use crate::config::resolved::{ClientParams, ClientPolicy, Policies};
+use crate::config::resolved::{ClientParams, ClientPolicy, HashKey, Policies};
 use crate::engine::{Key, Shard};
 use crate::resilience::accrual::Accrual;
 use crate::resilience::fail_fast::FailFast;
@@ -49,7 +49,7 @@ impl Rules {
 /// See the module's head.
 pub struct Client {
     pub target: Target,
-    rules: RefCell<Rc<Rules>>,
+    pub(super) rules: RefCell<Rc<Rules>>,
     state: RefCell<State>,
     balancer: RefCell<Balancer>,
     shared: RefCell<Option<Local<ClientShared>>>,
@@ -64,6 +64,11 @@ impl Client {
     #[must_use]
     pub fn rules(&self) -> Rc<Rules> {
         Rc::clone(&self.rules.borrow())
+    }
+
+    /// The hash that its balancer goes by, if its policy has a key for one.
+    pub fn hash_by(&self, hash: impl FnOnce(&HashKey) -> Option<u64>) -> Option<u64> {
+        self.rules.borrow().policy.hash.as_ref().and_then(hash)
     }
 
     /// What the shards know of it together, once the slow path has told.

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::balance::Endpoint;
 use crate::config::resolved::{DEFAULT_TOTAL, Route as TableRoute, ServicePolicy};
+use crate::engine::Timer;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
-use crate::engine::{NEVER, Timer};
 use crate::http::{RequestHead, ResponseHead};
 use crate::resilience::deadline::tighten;
 
@@ -28,7 +28,7 @@ use super::identify::answer::answer;
 use super::receive::receive;
 use super::refusal::{Refusal, Retry};
 use super::retry::{Course, Judge, MOST_ATTEMPTS};
-use super::room::Room;
+use super::room::{Room, Waiting};
 
 /// How a request ended.
 pub enum Outcome {
@@ -60,6 +60,13 @@ pub struct Walk<'w, 'c> {
     pub total: Option<Duration>,
 }
 
+/// What a pick came to.
+enum Picked<'c> {
+    At(Arc<Endpoint>),
+    /// There is no room yet.
+    Later(Waiting<'c>),
+}
+
 /// How an attempt ended.
 pub(super) enum Ended {
     Outcome(Outcome),
@@ -76,9 +83,12 @@ pub(super) enum Ended {
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
-        let _place = match self.admit().await {
-            Ok(place) => place,
-            Err(outcome) => return outcome,
+        let _place = match self.is_limited() {
+            false => None,
+            true => match self.admit().await {
+                Ok(place) => Some(place),
+                Err(outcome) => return outcome,
+            },
         };
         let (route, edits) = match self.name() {
             Ok(named) => named,
@@ -90,9 +100,12 @@ impl<'w> Walk<'w, '_> {
         let mut course = Course::default();
         let mut paid = false;
         loop {
-            let leaf = match self.leaf(&route).await {
-                Ok(leaf) => leaf,
-                Err(outcome) => return outcome,
+            let leaf = match self.known_leaf(&route) {
+                Some(leaf) => leaf,
+                None => match self.leaf(&route).await {
+                    Ok(leaf) => leaf,
+                    Err(outcome) => return outcome,
+                },
             };
             let now = self.by.router.shard.now();
             if !std::mem::replace(&mut paid, true)
@@ -162,33 +175,32 @@ impl<'w> Walk<'w, '_> {
         route: &Route,
         service: &ServicePolicy,
         leaf: &Leaf,
-        edits: &Edits<'_>,
+        edits: &Edits<'w>,
         course: &mut Course,
     ) -> Ended {
         let mut fresh = false;
         loop {
             course.attempts += 1;
-            let endpoint = match self.pick(&leaf.client, course).await {
-                Ok(endpoint) => endpoint,
+            let endpoint = match self.pick(&leaf.client, course) {
+                Ok(Picked::At(endpoint)) => endpoint,
+                Ok(Picked::Later(_)) => match self.pick_in_time(&leaf.client, course).await {
+                    Ok(endpoint) => endpoint,
+                    Err(outcome) => return Ended::Outcome(outcome),
+                },
                 Err(outcome) => return Ended::Outcome(outcome),
             };
-            let addr = endpoint.addr;
             let judge = self.judge(route, service, leaf, course);
-            let refusal = match self.attempt(leaf, edits, endpoint, fresh, judge).await {
-                Ended::Requeue => None,
-                Ended::Failed(refusal) => Some(refusal),
-                Ended::Retry { after_ns } => {
-                    course.avoid(addr);
-                    return Ended::Retry { after_ns };
-                }
+            match self.attempt(leaf, edits, &endpoint, fresh, judge).await {
                 ended @ Ended::Outcome(_) => return ended,
-            };
-            match refusal {
+                ended @ Ended::Retry { .. } => {
+                    course.avoid(endpoint);
+                    return ended;
+                }
                 // Paid for already.
-                None => course.avoid(addr),
-                Some(refusal) if self.is_stale(&refusal, fresh) => fresh = true,
-                Some(refusal) => {
-                    course.avoid(addr);
+                Ended::Requeue => course.avoid(endpoint),
+                Ended::Failed(refusal) if self.is_stale(&refusal, fresh) => fresh = true,
+                Ended::Failed(refusal) => {
+                    course.avoid(endpoint);
                     let now = self.by.router.shard.now();
                     let never_sent = refusal.retry == Retry::Always && self.request.is_repeatable();
                     let mut judge = self.judge(route, service, leaf, course);
@@ -219,44 +231,47 @@ impl<'w> Walk<'w, '_> {
             && self.request.is_repeatable()
     }
 
+    /// Picks a replica, at which there is room or will be.
+    fn pick<'c>(&self, client: &'c Rc<Client>, course: &Course) -> Result<Picked<'c>, Outcome> {
+        let router = self.by.router;
+        let now = router.shard.now();
+        if now >= self.due {
+            return Err(Outcome::Refused(deadline::exceeded()));
+        }
+        let hash = client.hash_by(|key| hash(key, self.head, self.request));
+        let random = &mut || router.random();
+        let picked = course.with_tried(|tried| client.pick(random, now, tried, hash));
+        let Some(endpoint) = picked else {
+            let text = format!("{} has no replicas", client.target.id);
+            let refusal = Refusal::proxy(502, "no-hosts-available", text);
+            return Err(Outcome::Refused(refusal));
+        };
+        match client.room(&endpoint) {
+            Room::Free => Ok(Picked::At(endpoint)),
+            Room::Waits(waiting) => Ok(Picked::Later(waiting)),
+            Room::Full => {
+                let text = format!("too many requests wait for {}", client.target.id);
+                let refusal = Refusal::proxy(503, "too-many-waiters", text);
+                Err(Outcome::Refused(refusal.retry(Retry::Always)))
+            }
+        }
+    }
+
     /// Picks a replica, waiting for room at it where the policy limits that.
-    async fn pick(
+    async fn pick_in_time(
         &mut self,
         client: &Rc<Client>,
         course: &Course,
     ) -> Result<Arc<Endpoint>, Outcome> {
-        let router = self.by.router;
-        let rules = client.rules();
-        let key = rules.policy.hash.as_ref();
-        let hash = key.and_then(|key| hash(key, self.head, self.request));
-        let mut place = Course::place();
-        let tried = course.tried(&mut place);
         loop {
-            let now = router.shard.now();
-            if now >= self.due {
-                return Err(Outcome::Refused(deadline::exceeded()));
-            }
-            let Some(endpoint) = client.pick(&mut || router.random(), now, tried, hash) else {
-                let text = format!("{} has no replicas", client.target.id);
-                let refusal = Refusal::proxy(502, "no-hosts-available", text);
-                return Err(Outcome::Refused(refusal));
+            let _waiting = match self.pick(client, course)? {
+                Picked::At(endpoint) => return Ok(endpoint),
+                Picked::Later(waiting) => waiting,
             };
-            let _waiting = match client.room(&endpoint) {
-                Room::Free => return Ok(endpoint),
-                Room::Waits(waiting) => waiting,
-                Room::Full => {
-                    let text = format!("too many requests wait for {}", client.target.id);
-                    let refusal = Refusal::proxy(503, "too-many-waiters", text);
-                    return Err(Outcome::Refused(refusal.retry(Retry::Always)));
-                }
-            };
-            if now >= self.due() {
+            if self.by.router.shard.now() >= self.due() {
                 let text = format!("no room at {} in time", client.target.id);
-                return Err(Outcome::Refused(Refusal::proxy(
-                    504,
-                    "request-timeout",
-                    text,
-                )));
+                let refusal = Refusal::proxy(504, "request-timeout", text);
+                return Err(Outcome::Refused(refusal));
             }
             // Room may come free on another shard, which does not tell.
             if !self.pause(ROOM_NS).await {
@@ -326,6 +341,17 @@ impl<'w> Walk<'w, '_> {
         context::pass_on(&mut self.head.fields, &dtab);
         edits.request(&router.shard, self.head);
         Ok((route, edits))
+    }
+
+    /// The client that this attempt goes to, if it and its replicas are known by now.
+    fn known_leaf(&self, route: &Rc<Route>) -> Option<Rc<Leaf>> {
+        let router = self.by.router;
+        let found = route.poll_leaf(&router.shard, &mut || router.random());
+        let Poll::Ready(Ok(leaf)) = found else {
+            return None;
+        };
+        let known = leaf.client.poll_replicas(&router.shard);
+        matches!(known, Poll::Ready(Ok(()))).then_some(leaf)
     }
 
     /// The client that this attempt goes to, its replicas known.
@@ -408,7 +434,8 @@ impl<'w> Walk<'w, '_> {
 const ROOM_NS: u64 = 1_000_000;
 
 fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(NEVER)
+    let seconds = time.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(time.subsec_nanos()))
 }
 
 fn earliest(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {

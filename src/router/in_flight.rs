@@ -23,6 +23,7 @@ pub struct InFlight {
     /// When the head of the response came.
     answered: Option<u64>,
     outcome: Outcome,
+    /// For its backoff, should it be ejected.
     random: u64,
     is_probe: bool,
     /// It was sent although the endpoint was to be avoided, since all were.
@@ -30,15 +31,9 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// Sends a request to an endpoint that was picked. The random bits are for its backoff, should it
-    /// be ejected.
+    /// Sends a request to an endpoint that was picked.
     #[must_use]
-    pub fn begin(
-        client: &Rc<Client>,
-        shard: &Shard,
-        endpoint: Arc<Endpoint>,
-        random: u64,
-    ) -> InFlight {
+    pub fn begin(client: &Rc<Client>, shard: &Shard, endpoint: Arc<Endpoint>) -> InFlight {
         let now = shard.now();
         client.begin(&endpoint, now);
         let is_probe = endpoint.accrual().begin_probe(now);
@@ -51,17 +46,22 @@ impl InFlight {
             began: now,
             answered: None,
             outcome: Outcome::Abandoned,
-            random,
+            random: 0,
         }
     }
 
-    /// The head of its response came, or a failure in its place.
-    pub fn judge(&mut self, success: bool) {
+    /// The head of its response came, and that was a good one.
+    pub fn succeed(&mut self) {
         self.answered = Some(self.shard.now());
-        self.outcome = match success {
-            true => Outcome::Success,
-            false => Outcome::Failure,
-        };
+        self.outcome = Outcome::Success;
+    }
+
+    /// The head of its response came and tells of a failure, or one came in its place. The random bits
+    /// are for its backoff, should it be ejected.
+    pub fn fail(&mut self, random: u64) {
+        self.answered = Some(self.shard.now());
+        self.outcome = Outcome::Failure;
+        self.random = random;
     }
 }
 

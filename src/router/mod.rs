@@ -156,7 +156,8 @@ impl Router {
         drop(before);
     }
 
-    /// Sixty-four random bits.
+    /// Sixty-four random bits. (Asked for at several places of a request's walk, whose code is best small.)
+    #[inline(never)]
     pub fn random(&self) -> u64 {
         self.rng.borrow_mut().next_u64()
     }

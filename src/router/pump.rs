@@ -5,19 +5,16 @@
 //! of any size costs bounded memory, in both directions. A response may begin, and end, before the
 //! request's body does.
 
-use std::cell::Cell;
 use std::task::Poll;
 
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Shard, Splice, SpliceError};
-use crate::http::h1::Limits;
-use crate::http::{BodyLength, Name, RequestHead, ResponseHead};
+use crate::http::{BodyLength, Method, Name};
 
-use super::Router;
 use super::context;
 use super::edits::Edits;
-use super::h1::inbound::Request;
+use super::exchange::Walk;
 use super::h1::outbound::{Exchange, HeadEvent};
 use super::h1::wire::{BodyEvent, BodyFault};
 use super::in_flight::InFlight;
@@ -47,43 +44,65 @@ pub enum Stop {
 }
 
 /// One exchange in motion.
-pub struct Pump<'p, 'c> {
-    pub router: &'p Router,
-    pub shard: &'p Shard,
-    pub limits: &'p Limits,
-    pub request: &'p mut Request<'c>,
-    pub head: &'p RequestHead,
-    pub edits: &'p Edits<'p>,
-    pub upstream: &'p mut Exchange,
-    pub response: &'p mut ResponseHead,
-    pub in_flight: &'p mut InFlight,
-    pub judge: Judge<'p>,
+pub struct Pump<'p, 'w, 'c> {
+    walk: &'p mut Walk<'w, 'c>,
+    edits: &'p Edits<'w>,
+    upstream: &'p mut Exchange,
+    in_flight: &'p mut InFlight,
+    judge: Judge<'p>,
     /// The response's head was judged.
     pub judged: bool,
-    /// The client asked for another protocol.
-    pub may_upgrade: bool,
-    pub is_connect: bool,
-    pub draining: &'p Cell<bool>,
     pub sent_all: bool,
     pub in_body: bool,
-    /// Bytes of the request's body that passed through here.
-    pub sent: u64,
     /// The request's body is received buffer by buffer, since it is large: a multishot receive
     /// would take in whatever the client can send, far ahead of the backend.
-    pub sent_singly: bool,
-    /// The client is told nothing of what proxies tell each other.
-    pub clear_context: bool,
-    /// Bytes of the response's body that passed through here.
-    pub received: u64,
-    /// The rest of the response's body is moved inside the kernel.
-    pub splice: Option<Splice>,
+    sent_singly: bool,
     /// Receiving is held back, to begin with that.
-    pub holding: bool,
+    holding: bool,
+    /// Bytes of the request's body that passed through here.
+    sent: u64,
+    /// Bytes of the response's body that passed through here.
+    received: u64,
+    /// The rest of the response's body is moved inside the kernel.
+    splice: Option<Splice>,
     /// Grows whenever something moved: what idle timeouts look at.
     pub moves: u64,
 }
 
-impl Pump<'_, '_> {
+impl<'p, 'w, 'c> Pump<'p, 'w, 'c> {
+    /// Of a request whose head was written.
+    pub fn new(
+        walk: &'p mut Walk<'w, 'c>,
+        edits: &'p Edits<'w>,
+        upstream: &'p mut Exchange,
+        in_flight: &'p mut InFlight,
+        judge: Judge<'p>,
+    ) -> Pump<'p, 'w, 'c> {
+        walk.response.clear();
+        Pump {
+            sent_all: walk.head.body == BodyLength::Empty,
+            walk,
+            edits,
+            upstream,
+            in_flight,
+            judge,
+            judged: false,
+            in_body: false,
+            sent_singly: false,
+            holding: false,
+            sent: 0,
+            received: 0,
+            splice: None,
+            moves: 0,
+        }
+    }
+
+    fn shard(&self) -> &'w Shard {
+        &self.walk.by.router.shard
+    }
+}
+
+impl Pump<'_, '_, '_> {
     /// Moves what can be moved.
     pub fn poll(&mut self) -> Poll<Stop> {
         loop {
@@ -107,33 +126,33 @@ impl Pump<'_, '_> {
 
     fn poll_request(&mut self) -> Poll<Stop> {
         if self.sent_all {
-            return self.request.poll_gone().map(|()| Stop::ClientGone);
+            return self.walk.request.poll_gone().map(|()| Stop::ClientGone);
         }
         while self.upstream.poll_unsent(HIGH_WATER).is_ready() {
-            match self.request.poll_body() {
+            match self.walk.request.poll_body() {
                 Poll::Pending => break,
                 Poll::Ready(Ok(BodyEvent::Data(data))) => {
                     self.sent += data.len() as u64;
                     if self.sent >= SPLICE_FROM && !self.sent_singly {
                         self.sent_singly = true;
-                        self.request.receive_singly(true);
+                        self.walk.request.receive_singly(true);
                     }
-                    self.upstream.send_data(self.shard, data);
+                    self.upstream.send_data(self.shard(), data);
                 }
                 Poll::Ready(Ok(BodyEvent::End)) => {
                     // Trailers of requests are not passed on: few backends expect them, and what
                     // is not expected gets merged into the head.
-                    self.upstream.send_end(self.shard, None);
+                    self.upstream.send_end(self.shard(), None);
                     self.sent_all = true;
                     if self.sent_singly {
-                        self.request.receive_singly(false);
+                        self.walk.request.receive_singly(false);
                     }
                     self.moves += 1;
                     break;
                 }
                 Poll::Ready(Err(BodyFault::Lost(_))) => return Poll::Ready(Stop::ClientGone),
                 Poll::Ready(Err(BodyFault::Framing(error))) => {
-                    return Poll::Ready(if self.request.responded {
+                    return Poll::Ready(if self.walk.request.responded {
                         Stop::ClientGone
                     } else {
                         let text = error.to_string();
@@ -147,16 +166,21 @@ impl Pump<'_, '_> {
     }
 
     fn poll_response_head(&mut self) -> Poll<Stop> {
-        match self.upstream.poll_head(self.limits, self.response) {
+        match self
+            .upstream
+            .poll_head(&self.walk.by.settings.limits, self.walk.response)
+        {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Err(refusal)) => Poll::Ready(Stop::Refused(refusal)),
             Poll::Ready(Ok(HeadEvent::Interim)) => {
                 self.moves += 1;
-                if self.clear_context {
-                    context::clear(&mut self.response.fields);
+                if self.walk.by.server.clear_context {
+                    context::clear(&mut self.walk.response.fields);
                 }
-                self.request.send_interim(self.shard, self.response);
-                self.response.clear();
+                self.walk
+                    .request
+                    .send_interim(self.shard(), self.walk.response);
+                self.walk.response.clear();
                 Poll::Pending
             }
             Poll::Ready(Ok(HeadEvent::Final)) => {
@@ -168,8 +192,8 @@ impl Pump<'_, '_> {
     }
 
     fn begin_response(&mut self) -> Poll<Stop> {
-        let switches = self.response.status == 101;
-        if switches && !self.may_upgrade {
+        let switches = self.walk.response.status == 101;
+        if switches && !self.walk.head.upgrade().is_some() {
             let text = "the backend switched protocols without being asked";
             return Poll::Ready(Stop::Refused(Refusal::backend(
                 502,
@@ -180,24 +204,28 @@ impl Pump<'_, '_> {
         if let Some(verdict) = self.verdict() {
             return Poll::Ready(Stop::Again(verdict));
         }
-        let tunnels = switches || (self.is_connect && (200..300).contains(&self.response.status));
-        if self.clear_context {
-            let fields = &mut self.response.fields;
+        let tunnels = switches
+            || (self.walk.head.method == Method::Connect
+                && (200..300).contains(&self.walk.response.status));
+        if self.walk.by.server.clear_context {
+            let fields = &mut self.walk.response.fields;
             if fields.get(Name::L5dErr).is_some() && !tunnels {
-                let (status, text) = (self.response.status, "a proxy behind this one refused");
+                let (status, text) = (self.walk.response.status, "a proxy behind this one refused");
                 let refusal = Refusal::backend(status, "upstream-refused", text);
                 return Poll::Ready(Stop::Refused(refusal));
             }
             context::clear(fields);
         }
-        self.edits.response(self.shard, self.head, self.response);
+        self.edits
+            .response(self.shard(), self.walk.head, self.walk.response);
         if tunnels {
-            self.request
-                .send_head(self.shard, self.response, false, None);
+            self.walk
+                .request
+                .send_head(self.shard(), self.walk.response, false, None);
             return Poll::Ready(Stop::Upgraded);
         }
         // The first bytes of the body mostly came with the head: they leave with it too.
-        let first = match self.response.body {
+        let first = match self.walk.response.body {
             BodyLength::Empty => Poll::Ready(Ok(BodyEvent::End)),
             _ => self.upstream.poll_body(),
         };
@@ -208,16 +236,17 @@ impl Pump<'_, '_> {
             Poll::Pending => (None, false, false),
         };
         self.received += data.as_ref().map_or(0, |data| data.len() as u64);
-        let draining = self.draining.get();
-        self.request
-            .send_head(self.shard, self.response, draining, data);
+        let draining = self.walk.by.draining.get();
+        self.walk
+            .request
+            .send_head(self.shard(), self.walk.response, draining, data);
         if ended || self.upstream.is_received() {
             return Poll::Ready(self.end_response());
         }
         if broken {
             return Poll::Ready(Stop::Truncated);
         }
-        if self.sent_all && self.left() >= SPLICE_FROM && self.shard.can_splice() {
+        if self.sent_all && self.left() >= SPLICE_FROM && self.shard().can_splice() {
             self.holding = true;
             self.upstream.raw().hold_recv(true);
         }
@@ -226,17 +255,21 @@ impl Pump<'_, '_> {
 
     /// Judges the response; `Some` if another attempt is to follow.
     fn verdict(&mut self) -> Option<Verdict> {
-        let (now, random) = (self.shard.now(), || self.router.random());
-        let repeatable = self.request.is_repeatable();
-        let response = &mut *self.response;
+        let (now, router) = (self.shard().now(), self.walk.by.router);
+        let random = || router.random();
+        let repeatable = self.walk.request.is_repeatable();
+        let response = &mut *self.walk.response;
         let verdict = self.judge.response(response, repeatable, now, random);
         let Verdict::PassOn { success } = verdict else {
-            self.in_flight.judge(false);
+            self.in_flight.fail(router.random());
             return Some(verdict);
         };
         self.judged = true;
-        self.in_flight.judge(success);
-        self.request.forget();
+        match success {
+            true => self.in_flight.succeed(),
+            false => self.in_flight.fail(router.random()),
+        }
+        self.walk.request.forget();
         // Who is next needs to be told only what the status does not say.
         let said = response.fields.get(Name::L5dSuccessClass).is_some();
         if said || success != (response.status < 500) {
@@ -250,7 +283,7 @@ impl Pump<'_, '_> {
 
     /// Bytes of the response's body that are still to come, if its length was declared.
     fn left(&self) -> u64 {
-        match self.response.body {
+        match self.walk.response.body {
             BodyLength::Exact(length) => length.saturating_sub(self.received),
             BodyLength::Empty | BodyLength::Streamed | BodyLength::UntilClose => 0,
         }
@@ -259,16 +292,17 @@ impl Pump<'_, '_> {
     /// Receiving has come to rest: moves the remaining bytes inside the kernel, if that can be
     /// begun, and else goes on as before.
     fn begin_splice(&mut self) -> Poll<Stop> {
-        if self.request.poll_unsent(0).is_pending() || !self.upstream.rests() {
+        if self.walk.request.poll_unsent(0).is_pending() || !self.upstream.rests() {
             return Poll::Pending;
         }
         let left = self.left();
         self.holding = false;
         self.splice = self
+            .walk
             .request
             .raw()
             .filter(|_| left > 0)
-            .and_then(|to| Splice::begin(self.shard, self.upstream.raw(), to, left));
+            .and_then(|to| Splice::begin(self.shard(), self.upstream.raw(), to, left));
         if self.splice.is_none() {
             self.upstream.raw().hold_recv(false);
             self.moves += 1;
@@ -299,7 +333,7 @@ impl Pump<'_, '_> {
 
     fn poll_response_body(&mut self) -> Poll<Stop> {
         loop {
-            match self.request.poll_unsent(HIGH_WATER) {
+            match self.walk.request.poll_unsent(HIGH_WATER) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(())) => return Poll::Ready(Stop::ClientGone),
                 Poll::Pending => return Poll::Pending,
@@ -313,7 +347,7 @@ impl Pump<'_, '_> {
                     if before < SPLICE_FROM && self.received >= SPLICE_FROM {
                         self.upstream.raw().switch_receiving(true);
                     }
-                    self.request.send_data(self.shard, data);
+                    self.walk.request.send_data(self.shard(), data);
                     self.moves += 1;
                     if self.upstream.is_received() {
                         return Poll::Ready(self.end_response());
@@ -334,8 +368,9 @@ impl Pump<'_, '_> {
             // All of it had come already.
             self.upstream.raw().hold_recv(false);
         }
+        let shard = self.shard();
         let trailers = self.upstream.trailers();
-        self.request.send_end(self.shard, trailers.as_deref());
+        self.walk.request.send_end(shard, trailers.as_deref());
         Stop::Done
     }
 }

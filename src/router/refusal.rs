@@ -5,6 +5,7 @@
 //! happened, whose fault it is, and whether asking again is safe.
 
 use std::borrow::Cow;
+use std::ops::{Deref, DerefMut};
 
 /// Whose fault an error is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,9 +29,14 @@ pub enum Retry {
 /// Says to a proxy before this one that it may send the request again.
 const NEVER_DELIVERED: &str = "l5d-retryable: true\r\n";
 
-/// A response made by the proxy.
+/// A response made by the proxy. It is small to hand about: a request that is answered hands on, at
+/// each of its steps, the place where a refusal might have been.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct Refusal(Box<Answer>);
+
+/// What a [`Refusal`] says.
+#[derive(Clone, Debug)]
+pub struct Answer {
     pub status: u16,
     /// One short word, such as `connect-timeout`.
     pub reason: &'static str,
@@ -42,15 +48,32 @@ pub struct Refusal {
     pub lines: &'static str,
 }
 
+impl Deref for Refusal {
+    type Target = Answer;
+
+    fn deref(&self) -> &Answer {
+        &self.0
+    }
+}
+
+impl DerefMut for Refusal {
+    fn deref_mut(&mut self) -> &mut Answer {
+        &mut self.0
+    }
+}
+
 impl Refusal {
+    #[cold]
     pub fn client(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Refusal::new(status, reason, text, Fault::Client)
     }
 
+    #[cold]
     pub fn backend(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Refusal::new(status, reason, text, Fault::Backend)
     }
 
+    #[cold]
     pub fn proxy(status: u16, reason: &'static str, text: impl Into<Cow<'static, str>>) -> Self {
         Refusal::new(status, reason, text, Fault::Proxy)
     }
@@ -61,14 +84,14 @@ impl Refusal {
         text: impl Into<Cow<'static, str>>,
         fault: Fault,
     ) -> Self {
-        Refusal {
+        Refusal(Box::new(Answer {
             status,
             reason,
             text: text.into(),
             fault,
             retry: Retry::Never,
             lines: "",
-        }
+        }))
     }
 
     /// Without the reason and the text.

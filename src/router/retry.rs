@@ -8,7 +8,9 @@
 //! request is gone, nor after its time.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use crate::balance::Endpoint;
 use crate::config::resolved::ServicePolicy;
 use crate::http::{Method, Name, ResponseHead};
 use crate::resilience::backoff::Place;
@@ -28,7 +30,7 @@ const REMEMBERED: usize = 4;
 #[derive(Default)]
 pub struct Course {
     /// Replicas where it failed, the latest last.
-    tried: [Option<SocketAddr>; REMEMBERED],
+    tried: [Option<Arc<Endpoint>>; REMEMBERED],
     pub attempts: u32,
     pub requeues: u64,
     backoff: Place,
@@ -36,25 +38,24 @@ pub struct Course {
 
 impl Course {
     /// Remembers a replica that failed.
-    pub fn avoid(&mut self, addr: SocketAddr) {
+    pub fn avoid(&mut self, endpoint: Arc<Endpoint>) {
         self.tried.rotate_left(1);
-        self.tried[REMEMBERED - 1] = Some(addr);
+        self.tried[REMEMBERED - 1] = Some(endpoint);
     }
 
-    /// The replicas to avoid, in a place of the caller's.
-    pub fn tried<'p>(&self, place: &'p mut [SocketAddr; REMEMBERED]) -> &'p [SocketAddr] {
-        let mut count = 0;
-        for addr in self.tried.iter().flatten() {
-            place[count] = *addr;
-            count += 1;
+    /// Gives the replicas to avoid, the latest last. Nearly always there are none.
+    pub fn with_tried<T>(&self, f: impl FnOnce(&[SocketAddr]) -> T) -> T {
+        if self.tried[REMEMBERED - 1].is_none() {
+            return f(&[]);
         }
-        &place[..count]
-    }
-
-    /// A place for [`Course::tried`].
-    #[must_use]
-    pub fn place() -> [SocketAddr; REMEMBERED] {
-        [SocketAddr::from(([0, 0, 0, 0], 0)); REMEMBERED]
+        let mut place = [SocketAddr::from(([0, 0, 0, 0], 0)); REMEMBERED];
+        let tried = self.tried.iter().flatten();
+        let count = place
+            .iter_mut()
+            .zip(tried)
+            .map(|(place, endpoint)| *place = endpoint.addr)
+            .count();
+        f(&place[..count])
     }
 }
 

@@ -32,7 +32,7 @@ impl Client {
     /// Whether one more request may go to an endpoint.
     #[must_use]
     pub fn room(&self, endpoint: &Endpoint) -> Room<'_> {
-        let rules = self.rules();
+        let rules = self.rules.borrow();
         let policy = &rules.policy;
         if endpoint.outstanding() < policy.max_size {
             return Room::Free;
