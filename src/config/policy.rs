@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::limits::{Limits, RateLimit};
 use crate::balance::BalancerConfig;
 use crate::naming::{Path, Pattern};
 use crate::resilience::accrual::AccrualConfig;
@@ -162,6 +163,25 @@ policy! {
         backoff: Backoff = Backoff::default(),
         /// Bytes of a request's body that are kept so that it can be sent again.
         replay_bytes: usize = DEFAULT_REPLAY,
+        /// How often a key may ask.
+        rate_limit: Option<RateLimit> = None,
+    }
+}
+
+impl ServicePolicy {
+    /// Whether a request has to pass something before it is sent.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        !self.limits().are_open()
+    }
+
+    /// What bounds its requests.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            rate: self.rate_limit.clone(),
+            ..Limits::default()
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::forwarded::{forwarded, x_forwarded};
 use super::headers::{Side, field_name, rules};
 use super::identifier::identifiers;
 use super::keys;
+use super::limits::{Limits, rate_limit};
 use super::resolved::{BindingCache, HeadLimits, Propagator, Router, Server};
 use super::service::{longest_total, services};
 use super::transformers::transformers;
@@ -143,7 +144,7 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
         backlog: socket.int("backlog", 1..=65535, 4096),
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
-        admission: admission(&mut block),
+        limits: limits(&mut block),
         clear_context: block.flag("clearContext", false),
         max_call_depth: block.int("maxCallDepth", 1..=1_000_000, 1000),
         timestamp,
@@ -154,6 +155,13 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
     socket.finish();
     block.finish();
     server
+}
+
+fn limits(block: &mut Cursor<'_>) -> Limits {
+    Limits {
+        rate: block.get("rateLimit").and_then(rate_limit),
+        admission: admission(block),
+    }
 }
 
 fn admission(block: &mut Cursor<'_>) -> AdmissionConfig {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::by_prefix::policies;
 use super::cursor::{Cursor, open_kind};
 use super::keys::policy as keys;
+use super::limits::rate_limit;
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
 use super::retries::{backoff, budget};
 use super::value::Value;
@@ -35,6 +36,7 @@ pub fn longest_total(services: &Policies<ServiceParams>) -> Option<Duration> {
 fn params(block: &mut Cursor<'_>) -> ServiceParams {
     let total = block.ms_from("totalTimeoutMs", 0);
     let classifier = block.get("responseClassifier").and_then(classifier);
+    let rate_limit = block.get("rateLimit").and_then(rate_limit);
     let mut retries = block.block("retries", &keys::RETRIES);
     let bytes = retries.get("bufferBytes");
     let bytes = bytes.and_then(|value| value.int(0..=MOST_KEPT));
@@ -44,6 +46,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         retry_budget: retries.get("budget").map(budget),
         backoff: retries.get("backoff").and_then(backoff),
         replay_bytes: bytes.and_then(|n| usize::try_from(n).ok()),
+        rate_limit: rate_limit.map(Some),
     };
     retries.finish();
     params

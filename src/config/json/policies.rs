@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::cursor::MOST;
 use super::super::resolved::{
-    ClientParams, ClientPolicy, HashKey, Policies, ServiceParams, ServicePolicy,
+    ClientParams, ClientPolicy, HashKey, Policies, RateLimit, ServiceParams, ServicePolicy,
 };
 use super::{ms, opt_ms};
 use crate::balance::{BalancerConfig, Kind};
@@ -189,6 +189,7 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
             "backoff": params.backoff.as_ref().map(backoff),
             "bufferBytes": params.replay_bytes,
         },
+        "rateLimit": params.rate_limit.as_ref().and_then(Option::as_ref).map(RateLimit::to_json),
     }))
 }
 

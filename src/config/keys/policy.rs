@@ -183,7 +183,13 @@ pub const NO_ACCRUAL: Block = Block {
 
 pub const SERVICE: Block = Block {
     title: "routers[].service",
-    keys: &["kind", "totalTimeoutMs", "responseClassifier", "retries"],
+    keys: &[
+        "kind",
+        "totalTimeoutMs",
+        "responseClassifier",
+        "retries",
+        "rateLimit",
+    ],
     not_yet: &[],
     gone: &[],
 };
@@ -197,7 +203,13 @@ pub const SERVICE_STATIC: Block = Block {
 
 pub const SERVICE_ENTRY: Block = Block {
     title: "routers[].service.configs[]",
-    keys: &["prefix", "totalTimeoutMs", "responseClassifier", "retries"],
+    keys: &[
+        "prefix",
+        "totalTimeoutMs",
+        "responseClassifier",
+        "retries",
+        "rateLimit",
+    ],
     not_yet: &[],
     gone: &[],
 };

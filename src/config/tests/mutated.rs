@@ -74,7 +74,7 @@ const SPLICES: &[&str] = &[
 const POLICIES: &str = "
 routers:
 - protocol: http
-  servers: [{port: 0, maxConcurrentRequests: 9, maxPendingRequests: 8}]
+  servers: [{port: 0, maxConcurrentRequests: 9, maxPendingRequests: 8, rateLimit: {requests: 5, by: {header: a}}}]
   client:
     kind: io.l5d.static
     configs:
@@ -92,6 +92,7 @@ routers:
       budget: {minRetriesPerSec: 1}
       backoff: {kind: jittered, minMs: 10, maxMs: 100}
       bufferBytes: 10
+    rateLimit: {requests: 10, perSecs: 60, burst: 3, by: path, maxKeys: 9}
 ";
 
 #[derive(Debug, Clone)]

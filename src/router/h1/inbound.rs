@@ -353,7 +353,7 @@ pub fn write_refusal(
         bytes,
         refusal.status,
         refusal.reason,
-        refusal.lines,
+        refusal.lines.as_str(),
         &refusal.text,
         version,
         keep_alive,

@@ -1,0 +1,169 @@
+//! Limits over real sockets: how often, how many at once, and faults on purpose.
+
+mod support;
+
+use support::{Backend, Client, Driver, Response, Setup};
+
+both_drivers!(
+    rates_are_kept_over_all_shards,
+    rates_count_by_what_requests_have_in_common,
+    services_have_rates_of_their_own,
+    strangers_are_told_when_to_come_again,
+    rates_change_with_a_reload,
+);
+
+fn is_limited(response: &Response) -> bool {
+    response.status == 429
+}
+
+/// How many of so many requests are let through.
+fn let_through(clients: &mut [Client], requests: usize, head: &str) -> usize {
+    let count = clients.len();
+    let mut ask = |turn: usize| {
+        let response = clients[turn % count].ask(format!("GET {head}\r\n\r\n"));
+        assert!(response.status == 200 || is_limited(&response));
+        response.status == 200
+    };
+    (0..requests).filter(|turn| ask(*turn)).count()
+}
+
+const TO_WEB: &str = "/ HTTP/1.1\r\nHost: web";
+
+fn rates_are_kept_over_all_shards(driver: Driver) {
+    let backend = Backend::named("here");
+    let setup = Setup::to(driver, backend.addr).cores(2);
+    let limit = "rateLimit: {requests: 10, perSecs: 86400, burst: 10}";
+    for (setup, reason, whose) in [
+        (setup.clone().server(limit), "rate-limited", "server"),
+        (
+            setup.clone().service(limit),
+            "service-rate-limited",
+            "service",
+        ),
+    ] {
+        let proxy = setup.start();
+        let mut clients: Vec<Client> = (0..6).map(|_| proxy.client()).collect();
+        assert_eq!(let_through(&mut clients, 30, TO_WEB), 10, "{whose}");
+        // The connection goes on after a refusal, and what was sent with it is not taken for more.
+        let refused = clients[0].post(b"GET / HTTP/1.1\r\n\r\n");
+        assert!(is_limited(&refused));
+        assert_eq!(refused.field("l5d-err"), Some(reason));
+        let after: u32 = refused.field("retry-after").unwrap().parse().unwrap();
+        assert!((1..=8640).contains(&after), "{after}");
+        let policy = format!("\"{whose}\";q=10;w=86400");
+        assert_eq!(refused.field("ratelimit-policy"), Some(policy.as_str()));
+        let left = format!("\"{whose}\";r=0;t={after}");
+        assert_eq!(refused.field("ratelimit"), Some(left.as_str()));
+        assert_eq!(refused.field("l5d-retryable"), None);
+        let counted = format!(r#"ringlink_refusals_total{{rt="it",reason="{reason}"}}"#);
+        assert_eq!(proxy.metric(&counted), 21.0);
+    }
+}
+
+fn rates_count_by_what_requests_have_in_common(driver: Driver) {
+    let backend = Backend::named("here");
+    let start = |by: &str| {
+        let limit = format!("rateLimit: {{requests: 2, perSecs: 86400, by: {by}}}");
+        let trusted = "xForwarded: {trusted: [127.0.0.1]}";
+        let server = format!("{limit}, {trusted}");
+        Setup::to(driver, backend.addr).server(&server).start()
+    };
+    for (by, one, other) in [
+        (
+            "{header: X-Key}",
+            "/ HTTP/1.1\r\nHost: web\r\nX-Key: one",
+            "/ HTTP/1.1\r\nHost: web\r\nX-Key: other",
+        ),
+        (
+            "{header: X-Key}",
+            "/ HTTP/1.1\r\nHost: web",
+            "/ HTTP/1.1\r\nHost: web\r\nx-key: other",
+        ),
+        (
+            "{header: host}",
+            "/ HTTP/1.1\r\nHost: one",
+            "/ HTTP/1.1\r\nHost: other",
+        ),
+        (
+            "path",
+            "/one?a HTTP/1.1\r\nHost: web",
+            "/other?a HTTP/1.1\r\nHost: web",
+        ),
+        (
+            "client",
+            "/ HTTP/1.1\r\nHost: web\r\nX-Forwarded-For: 192.0.2.1",
+            "/ HTTP/1.1\r\nHost: web\r\nX-Forwarded-For: 192.0.2.2",
+        ),
+    ] {
+        let proxy = start(by);
+        let clients = &mut [proxy.client(), proxy.client()];
+        for head in [one, other] {
+            assert_eq!(let_through(clients, 5, head), 2, "{by}: {head}");
+        }
+    }
+    // Other queries are the same path.
+    let proxy = start("path");
+    let clients = &mut [proxy.client()];
+    for (query, passed) in [("a", 1), ("b", 1), ("c", 0)] {
+        let head = format!("/one?{query} HTTP/1.1\r\nHost: web");
+        assert_eq!(let_through(clients, 1, &head), passed);
+    }
+}
+
+fn services_have_rates_of_their_own(driver: Driver) {
+    let backend = Backend::named("here");
+    let service = "kind: io.l5d.static, configs: [\
+        {prefix: /svc, rateLimit: {requests: 3, perSecs: 86400}}, \
+        {prefix: /svc/few, rateLimit: {requests: 1, perSecs: 86400}}]";
+    let setup = Setup::to(driver, backend.addr).service(service).cores(2);
+    let proxy = setup.start();
+    let clients = &mut [proxy.client(), proxy.client(), proxy.client()];
+    for (host, passed) in [("one", 3), ("other", 3), ("few", 1)] {
+        let head = format!("/ HTTP/1.1\r\nHost: {host}");
+        assert_eq!(let_through(clients, 6, &head), passed, "{host}");
+    }
+    // A dtab of its own makes no other name of it.
+    let head = "/ HTTP/1.1\r\nHost: one\r\nl5d-dtab: /x => /y";
+    assert_eq!(let_through(clients, 2, head), 0);
+}
+
+fn strangers_are_told_when_to_come_again(driver: Driver) {
+    let backend = Backend::named("here");
+    let server = "clearContext: true, rateLimit: {requests: 1, perSecs: 60}";
+    let proxy = Setup::to(driver, backend.addr).server(server).start();
+    let mut client = proxy.client();
+    assert_eq!(client.get("/").status, 200);
+    let refused = client.get("/");
+    assert!(is_limited(&refused));
+    assert_eq!(refused.field("l5d-err"), None);
+    assert!(refused.field("retry-after").is_some() && refused.field("ratelimit").is_some());
+}
+
+fn rates_change_with_a_reload(driver: Driver) {
+    let backend = Backend::named("here");
+    let rate = |burst: u32| format!("rateLimit: {{requests: 1, perSecs: 86400, burst: {burst}}}");
+    let setup = |server: &str, service: &str| {
+        let setup = Setup::to(driver, backend.addr).cores(2);
+        setup.server(server).service(service)
+    };
+    let first = setup(&rate(2), &rate(3));
+    let proxy = first.clone().start();
+    let port = proxy.addr.port();
+    let mut clients: Vec<Client> = (0..4).map(|_| proxy.client()).collect();
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 2);
+    // A limit that stays goes on counting; the server's goes, and the service's third is left.
+    let reload = |to: &Setup| {
+        let (status, text) = proxy.reload(&to.yaml(port));
+        assert_eq!(status, 200, "{text}");
+    };
+    reload(&first.clone().router("bindingTimeoutMs: 9000"));
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 0);
+    reload(&setup("", &rate(3)));
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 1);
+    reload(&setup("", &rate(4)));
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 4);
+    reload(&setup("", ""));
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 8);
+    reload(&setup("", &rate(1)));
+    assert_eq!(let_through(&mut clients, 8, TO_WEB), 1);
+}
