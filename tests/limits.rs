@@ -2,7 +2,9 @@
 
 mod support;
 
-use support::{Backend, Client, Driver, Response, Setup};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use support::{Backend, Client, Driver, Response, Setup, wait_for};
 
 both_drivers!(
     rates_are_kept_over_all_shards,
@@ -10,6 +12,9 @@ both_drivers!(
     services_have_rates_of_their_own,
     strangers_are_told_when_to_come_again,
     rates_change_with_a_reload,
+    faults_are_injected_where_they_fit,
+    a_delay_ends_with_its_request,
+    faults_come_and_go_with_a_reload,
 );
 
 fn is_limited(response: &Response) -> bool {
@@ -166,4 +171,97 @@ fn rates_change_with_a_reload(driver: Driver) {
     assert_eq!(let_through(&mut clients, 8, TO_WEB), 8);
     reload(&setup("", &rate(1)));
     assert_eq!(let_through(&mut clients, 8, TO_WEB), 1);
+}
+
+fn faults_are_injected_where_they_fit(driver: Driver) {
+    let backend = Backend::named("here");
+    let service = "faults: [\
+        {match: {path: /broken, methods: [GET], headers: {X-Tester: '*'}}, \
+         abort: {percent: 100, status: 418}}, \
+        {match: {path: /slow}, delay: {percent: 100, ms: 120}, abort: {percent: 100, status: 500}}, \
+        {match: {path: /half}, abort: {percent: 50, status: 503}}, \
+        {match: {path: /}, abort: {percent: 0, status: 503}, delay: {percent: 0, ms: 1000000}}]";
+    let proxy = Setup::to(driver, backend.addr).service(service).start();
+    let mut client = proxy.client();
+    let mut ask = |line: &str| {
+        client.ask(format!(
+            "{line} HTTP/1.1\r\nHost: web\r\nX-Tester: me\r\n\r\n"
+        ))
+    };
+    let broken = ask("GET /broken/more");
+    assert_eq!(
+        (broken.status, broken.field("l5d-err")),
+        (418, Some("fault-injected"))
+    );
+    for line in ["HEAD /broken", "GET /brokenmore", "GET /"] {
+        assert!(
+            ask(line).status == 200 || line.starts_with("HEAD"),
+            "{line}"
+        );
+    }
+    let begun = Instant::now();
+    assert_eq!(ask("GET /slow").status, 500);
+    assert!(begun.elapsed() >= Duration::from_millis(120));
+    let half = (0..200).filter(|_| ask("GET /half").status == 503).count();
+    assert!((60..140).contains(&half), "{half}");
+    // None of these was sent.
+    assert_eq!(backend.requests().len(), 3 + 200 - half);
+    let counted = r#"ringlink_refusals_total{rt="it",reason="fault-injected"}"#;
+    assert_eq!(proxy.metric(counted), (2 + half) as f64);
+    assert_eq!(
+        proxy.client().get("/broken").status,
+        200,
+        "without the header"
+    );
+}
+
+fn a_delay_ends_with_its_request(driver: Driver) {
+    let backend = Backend::named("here");
+    let delay = "faults: [{delay: {percent: 100, ms: 3600000}}]";
+    let service = format!("{delay}, totalTimeoutMs: 150");
+    let proxy = Setup::to(driver, backend.addr).service(&service).start();
+    let late = proxy.client().get("/");
+    assert_eq!(
+        (late.status, late.field("l5d-err")),
+        (504, Some("request-timeout"))
+    );
+    let service = format!("{delay}, totalTimeoutMs: 0");
+    let proxy = Setup::to(driver, backend.addr).service(&service).start();
+    let late = proxy.client().ask(format!(
+        "GET / HTTP/1.1\r\nHost: web\r\nl5d-ctx-deadline: {}\r\n\r\n",
+        deadline_in(Duration::from_millis(150))
+    ));
+    assert_eq!(
+        (late.status, late.field("l5d-err")),
+        (504, Some("deadline-exceeded"))
+    );
+    let mut leaving = proxy.client();
+    leaving.send("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+    let active = r#"ringlink_requests_active{rt="it"}"#;
+    wait_for("its wait", || proxy.metric(active) == 1.0);
+    drop(leaving);
+    wait_for("its end", || proxy.metric(active) == 0.0);
+    assert!(backend.requests().is_empty());
+}
+
+/// A deadline that begins now, as it travels.
+fn deadline_in(time: Duration) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("later than 1970");
+    format!("{} {}", now.as_nanos(), (now + time).as_nanos())
+}
+
+fn faults_come_and_go_with_a_reload(driver: Driver) {
+    let backend = Backend::named("here");
+    let setup = |service: &str| Setup::to(driver, backend.addr).service(service).cores(2);
+    let proxy = setup("").start();
+    let mut clients = [proxy.client(), proxy.client(), proxy.client()];
+    let broken = setup("faults: [{abort: {percent: 100, status: 503}}]");
+    for (to, status) in [(setup(""), 200), (broken, 503), (setup(""), 200)] {
+        assert_eq!(proxy.reload(&to.yaml(proxy.addr.port())).0, 200);
+        for client in &mut clients {
+            assert_eq!(client.get("/").status, status);
+        }
+    }
 }

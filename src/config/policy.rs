@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::faults::FaultRule;
 use super::limits::{Limits, RateLimit};
 use crate::balance::BalancerConfig;
 use crate::naming::{Path, Pattern};
@@ -165,6 +166,8 @@ policy! {
         replay_bytes: usize = DEFAULT_REPLAY,
         /// How often a key may ask.
         rate_limit: Option<RateLimit> = None,
+        /// What is done to requests on purpose: the first that fits.
+        faults: Vec<FaultRule> = Vec::new(),
     }
 }
 
@@ -172,7 +175,7 @@ impl ServicePolicy {
     /// Whether a request has to pass something before it is sent.
     #[must_use]
     pub fn is_guarded(&self) -> bool {
-        !self.limits().are_open()
+        !self.limits().are_open() || !self.faults.is_empty()
     }
 
     /// What bounds its requests.

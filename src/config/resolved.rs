@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
 
+pub use super::faults::FaultRule;
 pub use super::format::{Format, Part};
 pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
 pub use super::limits::{Limits, RateKey, RateLimit};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::by_prefix::policies;
 use super::cursor::{Cursor, open_kind};
+use super::faults::faults;
 use super::keys::policy as keys;
 use super::limits::rate_limit;
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
@@ -47,6 +48,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         backoff: retries.get("backoff").and_then(backoff),
         replay_bytes: bytes.and_then(|n| usize::try_from(n).ok()),
         rate_limit: rate_limit.map(Some),
+        faults: block.get("faults").map(faults),
     };
     retries.finish();
     params

@@ -15,6 +15,7 @@ use super::deadline;
 use super::door::{Door, Level};
 use super::exchange::{Outcome, Walk, after};
 use super::refusal::{Lines, Refusal, Retry};
+use crate::config::resolved::ServicePolicy;
 use crate::engine::{NEVER, Shard};
 use crate::resilience::admission::Admitted;
 use crate::resilience::nack::{Nack, RETRYABLE_REQUEST};
@@ -114,27 +115,34 @@ impl Walk<'_, '_> {
         Ok(())
     }
 
-    /// Takes the request, now that its name is known, through the door of its service.
+    /// Takes the request, now that its name is known, through the door of its service, and through
+    /// what is done to it there on purpose.
     ///
     /// # Errors
     /// How it ended there.
-    pub(super) async fn admit_to(&mut self, route: &Rc<Route>) -> Result<(), Outcome> {
+    pub(super) async fn admit_to(
+        &mut self,
+        route: &Rc<Route>,
+        service: &ServicePolicy,
+    ) -> Result<(), Outcome> {
         if !route.is_known() {
             // What the shards share of a name is told with what it is bound to.
             self.leaf(route).await?;
         }
-        let Some(door) = route.door() else {
-            return Ok(());
-        };
-        if let Some(rates) = &door.bounds.rates {
-            self.count(rates, Level::Service, route.asked.name.as_encoded())?;
+        if let Some(door) = route.door() {
+            if let Some(rates) = &door.bounds.rates {
+                self.count(rates, Level::Service, route.asked.name.as_encoded())?;
+            }
+            if door.has_places() {
+                let (due, until) = (self.due, self.due());
+                let place = self.place(&door, Level::Service, due, until).await?;
+                self.places.service = Some(place);
+            }
         }
-        if door.has_places() {
-            let (due, until) = (self.due, self.due());
-            let place = self.place(&door, Level::Service, due, until).await?;
-            self.places.service = Some(place);
+        match service.faults.is_empty() {
+            true => Ok(()),
+            false => self.suffer(&service.faults).await,
         }
-        Ok(())
     }
 
     /// Gets the request a place, before its deadline and before the end of its time.

@@ -89,7 +89,7 @@ impl<'w> Walk<'w, '_> {
         self.total = earliest(service.total_timeout, self.by.server.timeout);
         self.request.keep_up_to(service.replay_bytes);
         if route.is_guarded()
-            && let Err(outcome) = self.admit_to(&route).await
+            && let Err(outcome) = self.admit_to(&route, &service).await
         {
             return outcome;
         }

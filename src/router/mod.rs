@@ -22,6 +22,7 @@ pub mod door;
 pub mod edits;
 pub mod ends;
 pub mod exchange;
+mod faults;
 mod forwarded;
 pub mod h1;
 pub mod hashed;

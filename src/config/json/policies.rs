@@ -7,7 +7,8 @@ use serde_json::{Map, Value, json};
 
 use super::super::cursor::MOST;
 use super::super::resolved::{
-    ClientParams, ClientPolicy, HashKey, Policies, RateLimit, ServiceParams, ServicePolicy,
+    ClientParams, ClientPolicy, FaultRule, HashKey, Policies, RateLimit, ServiceParams,
+    ServicePolicy,
 };
 use super::{ms, opt_ms};
 use crate::balance::{BalancerConfig, Kind};
@@ -190,6 +191,9 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
             "bufferBytes": params.replay_bytes,
         },
         "rateLimit": params.rate_limit.as_ref().and_then(Option::as_ref).map(RateLimit::to_json),
+        "faults": params.faults.as_ref().map(|rules| {
+            rules.iter().map(FaultRule::to_json).collect::<Vec<_>>()
+        }),
     }))
 }
 

@@ -1,4 +1,4 @@
-//! The tables of limits, which servers and services have in common.
+//! The tables of limits, which servers and services have in common, and of faults.
 
 use super::Block;
 
@@ -12,6 +12,34 @@ pub const RATE_LIMIT: Block = Block {
 pub const RATE_BY: Block = Block {
     title: "rateLimit.by",
     keys: &["header"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const FAULT: Block = Block {
+    title: "routers[].service.faults[]",
+    keys: &["match", "abort", "delay"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const FAULT_MATCH: Block = Block {
+    title: "routers[].service.faults[].match",
+    keys: &["path", "methods", "headers"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const ABORT: Block = Block {
+    title: "routers[].service.faults[].abort",
+    keys: &["percent", "status"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const DELAY: Block = Block {
+    title: "routers[].service.faults[].delay",
+    keys: &["percent", "ms"],
     not_yet: &[],
     gone: &[],
 };

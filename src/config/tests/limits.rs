@@ -1,6 +1,6 @@
 //! Limits: what they mean, what is refused, and that they load again.
 
-use super::super::resolved::{Limits, RateKey, RateLimit};
+use super::super::resolved::{Limits, RateKey, RateLimit, Wanted};
 use super::accepted::round_trip;
 use super::{check, ok, router, server};
 use crate::resilience::rate::RateConfig;
@@ -84,6 +84,69 @@ fn rates() {
 }
 
 #[test]
+fn faults() {
+    let text = "
+  kind: io.l5d.static
+  configs:
+  - prefix: /svc
+    faults:
+    - match: {path: /a/, methods: get-it, headers: {X-A: b, x-c: '*'}}
+      abort: {percent: 12.34567, status: 503}
+      delay: {percent: 0.00001, ms: 20}
+    - match: {path: /}
+      delay: {percent: 100, ms: 2147483647}
+  - {prefix: /svc/well, faults: []}";
+    let text = text.replace("get-it", "GET");
+    assert!(of_service(&text, "/svc/a").are_open());
+    let config = ok(&router(&format!("service: {text}")));
+    let policy = |name: &str| config.routers[0].service.policy(&name.parse().unwrap());
+    let [first, second] = &policy("/svc/a").faults[..] else {
+        panic!("two faults");
+    };
+    assert_eq!(
+        (first.path.as_deref(), &first.methods[..]),
+        (Some("/a"), &["GET".to_owned()][..])
+    );
+    let wanted = [Wanted::Value("b".to_owned()), Wanted::Present];
+    assert!(first.headers.iter().map(|(_, wanted)| wanted).eq(&wanted));
+    let abort = first.faults.abort.as_ref().unwrap();
+    assert_eq!((abort.fraction, abort.status), (0.123_456_7, 503));
+    assert_eq!(second.path.as_deref(), Some(""));
+    assert_eq!(second.faults.delay.as_ref().unwrap().ms, 2_147_483_647);
+    assert!(policy("/svc/a").is_guarded() && !policy("/svc/well").is_guarded());
+}
+
+#[test]
+fn wrong_faults() {
+    check(
+        |text| router(&format!("service: {{faults: {text}}}")),
+        &[
+            (
+                "{}",
+                &["4:21: routers[0].service.faults: expected a list, found a map"],
+            ),
+            (
+                "[{match: {path: a, methods: get}}]",
+                &[
+                    "4:23: routers[0].service.faults[0]: a fault has an `abort`, a `delay` or both",
+                    "4:37: routers[0].service.faults[0].match.path: `a` is not the path of a URI",
+                    "4:49: routers[0].service.faults[0].match.methods: `get` is not a method",
+                ],
+            ),
+            (
+                "[{abort: {percent: 101, status: 200}, delay: {}}]",
+                &[
+                    "4:40: routers[0].service.faults[0].abort.percent: 101 is not within 0 to 100",
+                    "4:53: routers[0].service.faults[0].abort.status: 200 is not within 400 to 599",
+                    "4:66: routers[0].service.faults[0].delay: `percent` is missing",
+                    "4:66: routers[0].service.faults[0].delay: `ms` is missing",
+                ],
+            ),
+        ],
+    );
+}
+
+#[test]
 fn wrong_limits() {
     check(
         server,
@@ -105,14 +168,14 @@ fn wrong_limits() {
             (
                 "rateLimit: {requests: 1, perSecs: 86400, burst: 31}",
                 &[
-                    "5:16: routers[0].servers[0].rateLimit: 31 at once would take 31 days to be allowed again: 30 at most",
+                    "5:17: routers[0].servers[0].rateLimit: 31 at once would take 31 days to be allowed again: 30 at most",
                 ],
             ),
             (
                 "rateLimit: {requests: 1, by: {cookie: a}}",
                 &[
-                    "5:34: routers[0].servers[0].rateLimit.by: `header` is missing",
                     "5:35: routers[0].servers[0].rateLimit.by.cookie: unknown key `cookie`",
+                    "5:35: routers[0].servers[0].rateLimit.by: `header` is missing",
                 ],
             ),
         ],
