@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::naming::{Place, Transform};
 
+use super::limits::adaptive_to_json;
 use super::resolved::{
     Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind, Propagator,
     RateLimit, Route, Router, Server, Transformer, TransformerKind, XForwarded,
@@ -205,6 +206,7 @@ fn server(server: &Server) -> Value {
         "clearContext": server.clear_context,
         "maxConcurrentRequests": (concurrent < u32::MAX).then_some(concurrent),
         "maxPendingRequests": limits.admission.max_pending,
+        "adaptiveLimit": limits.adaptive.as_ref().map(adaptive_to_json),
         "rateLimit": limits.rate.as_ref().map(RateLimit::to_json),
         "maxCallDepth": server.max_call_depth,
         "timestampHeader": server.timestamp.as_ref().map(|name| &name.text),

@@ -5,11 +5,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, MOST};
 use super::identifier::header;
 use super::keys::limits as keys;
 use super::value::{Value, shown};
 use crate::resilience::admission::AdmissionConfig;
+use crate::resilience::limit::LimitConfig;
 use crate::resilience::rate::RateConfig;
 
 /// More at once, or in a second, than a machine takes.
@@ -18,16 +19,22 @@ const MOST_REQUESTS: u64 = 1_000_000;
 const LONGEST_SECS: u64 = 86_400;
 /// The longest that a bucket may take to fill: 30 days.
 const LONGEST_FILL_SECS: u64 = 30 * LONGEST_SECS;
+/// A service that may be slower by more has no limit.
+const MOST_TOLERANCE: f64 = 100.0;
+/// A minute: a limit that moves more slowly follows nothing.
+const LONGEST_WINDOW_MS: u64 = 60_000;
 /// Keys of one table: 32 MiB.
 const MOST_KEYS: u64 = 1 << 22;
 
 /// What bounds the requests of a server or a service. By default nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Limits {
     /// How often a key may ask.
     pub rate: Option<RateLimit>,
     /// Requests served at once, and those that wait for a place; more are refused.
     pub admission: AdmissionConfig,
+    /// How many are served at once by how long they take; within the limit above.
+    pub adaptive: Option<LimitConfig>,
 }
 
 /// How often requests that have something in common may come.
@@ -61,7 +68,7 @@ impl Limits {
     /// Whether a request needs a place.
     #[must_use]
     pub fn are_on_places(&self) -> bool {
-        self.admission.max_concurrent < u32::MAX
+        self.admission.max_concurrent < u32::MAX || self.adaptive.is_some()
     }
 }
 
@@ -89,6 +96,87 @@ impl RateLimit {
     pub fn seconds(&self) -> u64 {
         self.rate.per_ms / 1000
     }
+}
+
+/// What a server's block says.
+pub fn limits(block: &mut Cursor<'_>) -> Limits {
+    let (max_concurrent, max_pending) = places(block, true);
+    let default = AdmissionConfig::default();
+    Limits {
+        rate: block.get("rateLimit").and_then(rate_limit),
+        admission: AdmissionConfig {
+            max_concurrent: max_concurrent.unwrap_or(default.max_concurrent),
+            max_pending: max_pending.unwrap_or(default.max_pending),
+        },
+        adaptive: block.get("adaptiveLimit").and_then(adaptive_limit),
+    }
+}
+
+/// Requests at once, and those that wait. `whole`: nobody else can say what is not said here.
+pub fn places(block: &mut Cursor<'_>, whole: bool) -> (Option<u32>, Option<u32>) {
+    let (concurrent, pending) = (
+        block.get("maxConcurrentRequests"),
+        block.get("maxPendingRequests"),
+    );
+    let is_limited = concurrent.is_some() || block.get("adaptiveLimit").is_some();
+    let read = |value: &Option<Value<'_>>, least| {
+        let count = value.as_ref()?.int(least..=MOST)?;
+        u32::try_from(count).ok()
+    };
+    let counts = (read(&concurrent, 1), read(&pending, 0));
+    if let Some(value) = pending
+        && whole
+        && !is_limited
+        && counts.1 > Some(0)
+    {
+        value.wrong("nobody waits without `maxConcurrentRequests` or `adaptiveLimit`");
+    }
+    counts
+}
+
+/// The `adaptiveLimit` of a block.
+pub fn adaptive_limit(value: Value<'_>) -> Option<LimitConfig> {
+    let mut block = Cursor::open(value.clone(), &keys::ADAPTIVE_LIMIT);
+    let default = LimitConfig::default();
+    let (min, max) = (
+        block.int("min", 1..=MOST, default.min),
+        block.int("max", 1..=MOST, default.max),
+    );
+    let initial = block.int(
+        "initial",
+        1..=MOST,
+        default.initial.clamp(min, max.max(min)),
+    );
+    let tolerance = block.decimal("tolerance", 1.0..=MOST_TOLERANCE);
+    let window: u64 = block.int("windowMs", 1..=LONGEST_WINDOW_MS, default.window_ms);
+    let baseline = block.int("baselineSecs", 1..=LONGEST_SECS, default.baseline_secs);
+    block.finish();
+    if !(min..=max).contains(&initial) {
+        value.wrong(format!(
+            "`initial` is {initial}, and not within `min` to `max`: {min} to {max}"
+        ));
+    }
+    Some(LimitConfig {
+        min,
+        max,
+        initial,
+        tolerance: tolerance.unwrap_or(default.tolerance),
+        window_ms: window,
+        baseline_secs: baseline,
+        ..default
+    })
+}
+
+/// In the language of the file.
+pub fn adaptive_to_json(limit: &LimitConfig) -> Json {
+    json!({
+        "min": limit.min,
+        "max": limit.max,
+        "initial": limit.initial,
+        "tolerance": limit.tolerance,
+        "windowMs": limit.window_ms,
+        "baselineSecs": limit.baseline_secs,
+    })
 }
 
 /// The `rateLimit` of a block.

@@ -49,7 +49,8 @@ pub struct ServerAt {
     pub addr: SocketAddr,
     /// One for each shard.
     sockets: Arc<[Bound]>,
-    bounds: Bounds,
+    /// What the shards share of its limits.
+    pub bounds: Bounds,
     options: ListenOptions,
 }
 

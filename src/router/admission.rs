@@ -26,14 +26,18 @@ const LOOK_NS: u64 = 1_000_000;
 /// The places that a request has.
 #[derive(Default)]
 pub struct Places {
-    service: Option<Place>,
-    server: Option<Place>,
+    pub(super) service: Option<Place>,
+    pub(super) server: Option<Place>,
 }
 
 /// A place of a request, for as long as it lives.
-struct Place {
-    door: Rc<Door>,
+pub(super) struct Place {
+    pub door: Rc<Door>,
     shard: Shard,
+    /// When it was given.
+    pub since: u64,
+    /// How many had one then, this one among them.
+    pub taken: u32,
 }
 
 impl Drop for Place {
@@ -157,6 +161,8 @@ impl Walk<'_, '_> {
         let place = || Place {
             door: Rc::clone(door),
             shard: shard.clone(),
+            since: shard.now(),
+            taken: door.bounds.admission.active(),
         };
         match door.bounds.admission.enter(&door.places()) {
             Admitted::In => return Ok(place()),

@@ -178,7 +178,9 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             total: None,
             places: Places::default(),
         };
-        walk.run().await
+        let outcome = walk.run().await;
+        walk.teach();
+        outcome
     };
     let next = match outcome {
         Outcome::Answered => {

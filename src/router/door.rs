@@ -11,6 +11,7 @@ use super::rate::Rates;
 use super::waiters::Waiters;
 use crate::config::resolved::{Limits, RateLimit};
 use crate::resilience::admission::{Admission, AdmissionConfig};
+use crate::resilience::limit::Limit;
 
 /// Whose limit it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +26,7 @@ pub struct Bounds {
     /// Requests that have a place, and those that wait. Outlives every change of the settings.
     pub admission: Arc<Admission>,
     pub rates: Option<Arc<Rates>>,
+    pub adaptive: Option<Arc<Limit>>,
 }
 
 impl Bounds {
@@ -36,7 +38,12 @@ impl Bounds {
         rates: impl FnOnce(&RateLimit) -> Arc<Rates>,
     ) -> Bounds {
         let known = before.and_then(|before| before.rates.as_ref());
+        let limit = before.and_then(|before| before.adaptive.as_ref());
         Bounds {
+            adaptive: limits.adaptive.as_ref().map(|of| {
+                let limit = limit.filter(|limit| limit.config() == of);
+                limit.map_or_else(|| Arc::new(Limit::new(of)), Arc::clone)
+            }),
             admission: before.map_or_else(Arc::default, |before| Arc::clone(&before.admission)),
             rates: limits.rate.as_ref().map(|of| {
                 let known = known.filter(|rates| rates.of == *of);
@@ -49,11 +56,32 @@ impl Bounds {
     #[must_use]
     pub fn suit(&self, limits: &Limits) -> bool {
         self.rates.as_ref().map(|rates| &rates.of) == limits.rate.as_ref()
+            && self.adaptive.as_ref().map(|limit| limit.config()) == limits.adaptive.as_ref()
+    }
+
+    /// How many places there are at present by these limits.
+    #[must_use]
+    pub fn places(&self, limits: &Limits) -> AdmissionConfig {
+        let AdmissionConfig {
+            max_concurrent,
+            max_pending,
+        } = limits.admission;
+        let adaptive = self
+            .adaptive
+            .as_ref()
+            .map_or(u32::MAX, |limit| limit.current());
+        AdmissionConfig {
+            max_concurrent: max_concurrent.min(adaptive),
+            max_pending,
+        }
     }
 
     fn are(&self, other: &Bounds) -> bool {
-        let rates = [self, other].map(|bounds| bounds.rates.as_ref().map(Arc::as_ptr));
-        Arc::ptr_eq(&self.admission, &other.admission) && rates[0] == rates[1]
+        let made = |bounds: &Bounds| {
+            let rates = bounds.rates.as_ref().map(Arc::as_ptr);
+            (rates, bounds.adaptive.as_ref().map(Arc::as_ptr))
+        };
+        Arc::ptr_eq(&self.admission, &other.admission) && made(self) == made(other)
     }
 }
 
@@ -92,6 +120,6 @@ impl Door {
     /// How many places there are at present.
     #[must_use]
     pub fn places(&self) -> AdmissionConfig {
-        self.limits.admission.clone()
+        self.bounds.places(&self.limits)
     }
 }

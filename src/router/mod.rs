@@ -28,6 +28,7 @@ pub mod h1;
 pub mod hashed;
 pub mod identify;
 mod in_flight;
+mod limit;
 mod location;
 pub mod pool;
 pub mod pump;

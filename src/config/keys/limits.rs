@@ -43,3 +43,17 @@ pub const DELAY: Block = Block {
     not_yet: &[],
     gone: &[],
 };
+
+pub const ADAPTIVE_LIMIT: Block = Block {
+    title: "adaptiveLimit",
+    keys: &[
+        "min",
+        "max",
+        "initial",
+        "tolerance",
+        "windowMs",
+        "baselineSecs",
+    ],
+    not_yet: &[],
+    gone: &[],
+};

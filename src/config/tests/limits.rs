@@ -3,6 +3,7 @@
 use super::super::resolved::{Limits, RateKey, RateLimit, Wanted};
 use super::accepted::round_trip;
 use super::{check, ok, router, server};
+use crate::resilience::limit::LimitConfig;
 use crate::resilience::rate::RateConfig;
 
 /// What limits a server that says this, which loads again.
@@ -81,6 +82,84 @@ fn rates() {
         rate(6, 1, 6, RateKey::Everything)
     );
     assert_eq!(of_service(text, "/other").rate, None);
+}
+
+#[test]
+fn places() {
+    for text in [
+        "maxConcurrentRequests: 9, maxPendingRequests: 8",
+        "maxPendingRequests: 8, adaptiveLimit: {min: 2, max: 5, tolerance: 2.5, windowMs: 7, baselineSecs: 8}",
+        "adaptiveLimit: {}",
+    ] {
+        let config = ok(&format!(
+            "routers: [{{protocol: http, servers: [{{port: 0, {text}}}]}}]"
+        ));
+        round_trip(&config);
+        let limits = config.routers[0].servers[0].limits.clone();
+        assert!(limits.are_on_places() && !limits.are_open(), "{text}");
+        assert_eq!(of_service(&format!("{{{text}}}"), "/svc/a"), limits);
+    }
+    let config =
+        of_server("adaptiveLimit: {min: 2, max: 5, tolerance: 2.5, windowMs: 7, baselineSecs: 8}");
+    let expected = LimitConfig {
+        min: 2,
+        max: 5,
+        initial: 5,
+        tolerance: 2.5,
+        window_ms: 7,
+        baseline_secs: 8,
+        ..LimitConfig::default()
+    };
+    assert_eq!(config.adaptive, Some(expected));
+    assert_eq!(
+        of_server("adaptiveLimit: {}").adaptive,
+        Some(LimitConfig::default())
+    );
+    let text = "
+  kind: io.l5d.static
+  configs:
+  - {prefix: /svc, maxPendingRequests: 3}
+  - {prefix: /svc/a, maxConcurrentRequests: 7}";
+    let admission = |name| of_service(text, name).admission;
+    assert_eq!(
+        (
+            admission("/svc/a").max_concurrent,
+            admission("/svc/a").max_pending
+        ),
+        (7, 3)
+    );
+    assert!(of_service(text, "/svc/b").are_open());
+}
+
+#[test]
+fn wrong_places() {
+    check(
+        server,
+        &[
+            (
+                "adaptiveLimit: {min: 30, initial: 20, tolerance: 0.9}",
+                &[
+                    "5:21: routers[0].servers[0].adaptiveLimit: `initial` is 20, and not within `min` to `max`: 30 to 1000",
+                    "5:54: routers[0].servers[0].adaptiveLimit.tolerance: 0.9 is not within 1 to 100",
+                ],
+            ),
+            (
+                "adaptiveLimit: {min: 30, max: 20}",
+                &[
+                    "5:21: routers[0].servers[0].adaptiveLimit: `initial` is 30, and not within `min` to `max`: 30 to 20",
+                ],
+            ),
+        ],
+    );
+    check(
+        |text| router(&format!("service: {{{text}}}")),
+        &[(
+            "maxPendingRequests: 5",
+            &[
+                "4:33: routers[0].service.maxPendingRequests: nobody waits without `maxConcurrentRequests` or `adaptiveLimit`",
+            ],
+        )],
+    );
 }
 
 #[test]
@@ -174,8 +253,8 @@ fn wrong_limits() {
             (
                 "rateLimit: {requests: 1, by: {cookie: a}}",
                 &[
-                    "5:35: routers[0].servers[0].rateLimit.by.cookie: unknown key `cookie`",
                     "5:35: routers[0].servers[0].rateLimit.by: `header` is missing",
+                    "5:35: routers[0].servers[0].rateLimit.by.cookie: unknown key `cookie`",
                 ],
             ),
         ],
