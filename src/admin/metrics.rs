@@ -6,6 +6,7 @@
 //! an uneven shard is what one looks for there.
 
 mod discovery;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,6 +43,7 @@ struct Scrape {
     reloads: Reloads,
     routers: Vec<RouterMetrics>,
     shards: Vec<ShardMetrics>,
+    limited: Vec<limits::Limited>,
     discovery: Option<Report>,
     process: Process,
 }
@@ -195,6 +197,7 @@ pub fn text(
             .filter_map(|router| sum(&snapshots, router.number, &router.config.label))
             .collect(),
         shards: snapshots.iter().map(shard).collect(),
+        limited: limits::limited(&generation, discovery.as_ref()),
         discovery,
         process: Process::read(),
     };
@@ -335,6 +338,7 @@ impl Collector for Scrape {
         self.configuration(&mut writer)?;
         self.routers(&mut writer)?;
         self.shards(&mut writer)?;
+        limits::write(&mut writer, &self.limited)?;
         discovery::write(&mut writer, self.discovery.as_ref())?;
         writer.process(&self.process)
     }

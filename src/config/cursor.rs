@@ -39,6 +39,11 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// The title of its table.
+    pub fn title(&self) -> &'static str {
+        self.block.title
+    }
+
     /// Over a map; what is wrong with its keys is told at once.
     pub fn open(value: Value<'a>, block: &'static Block) -> Self {
         let value = value.map().map(|pairs| {

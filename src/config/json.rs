@@ -11,9 +11,10 @@ use serde_json::{Value, json};
 
 use crate::naming::{Place, Transform};
 
+use super::limits::adaptive_to_json;
 use super::resolved::{
     Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind, Propagator,
-    Route, Router, Server, Transformer, TransformerKind, XForwarded,
+    RateLimit, Route, Router, Server, Transformer, TransformerKind, XForwarded,
 };
 
 impl Config {
@@ -190,7 +191,8 @@ fn router(router: &Router) -> Value {
 }
 
 fn server(server: &Server) -> Value {
-    let concurrent = server.admission.max_concurrent;
+    let limits = &server.limits;
+    let concurrent = limits.admission.max_concurrent;
     json!({
         "port": server.port,
         "ip": server.ip.to_string(),
@@ -203,7 +205,9 @@ fn server(server: &Server) -> Value {
         "allowConnect": server.allow_connect,
         "clearContext": server.clear_context,
         "maxConcurrentRequests": (concurrent < u32::MAX).then_some(concurrent),
-        "maxPendingRequests": server.admission.max_pending,
+        "maxPendingRequests": limits.admission.max_pending,
+        "adaptiveLimit": limits.adaptive.as_ref().map(adaptive_to_json),
+        "rateLimit": limits.rate.as_ref().map(RateLimit::to_json),
         "maxCallDepth": server.max_call_depth,
         "timestampHeader": server.timestamp.as_ref().map(|name| &name.text),
         "addForwardedHeader": server.forwarded.as_ref().map(Forwarded::to_json),

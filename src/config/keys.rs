@@ -6,6 +6,7 @@
 //! somebody believes in. The tables are data so that the documentation can be tested against them.
 
 pub mod headers;
+pub mod limits;
 pub mod policy;
 
 /// One map of the file.
@@ -180,6 +181,8 @@ pub const SERVER: Block = Block {
         "clearContext",
         "maxConcurrentRequests",
         "maxPendingRequests",
+        "adaptiveLimit",
+        "rateLimit",
         "maxCallDepth",
         "timestampHeader",
         "addForwardedHeader",
@@ -348,6 +351,13 @@ pub const BLOCKS: &[&Block] = &[
     &policy::SERVICE_ENTRY,
     &policy::CLASSIFIER,
     &policy::RETRIES,
+    &limits::FAULT,
+    &limits::FAULT_MATCH,
+    &limits::ABORT,
+    &limits::DELAY,
+    &limits::ADAPTIVE_LIMIT,
+    &limits::RATE_LIMIT,
+    &limits::RATE_BY,
     &policy::BUDGET,
     &policy::CONSTANT,
     &policy::JITTERED,

@@ -13,7 +13,7 @@
 //! | `yaml` | text → nodes with positions (JSON is YAML, too), bounded |
 //! | `keys`, `lookup` | the tables of keys and kinds, and questions to them |
 //! | `cursor`, `value` | strict reading of a map and of one value |
-//! | `decode`, `router`, `identifier`, `routes`, `headers`, `client`, `service` | nodes → [`resolved::Config`]: defaults, ranges, relations |
+//! | `decode`, `router`, `identifier`, `routes`, `headers`, `client`, `service`, `limits`, `faults` | nodes → [`resolved::Config`]: defaults, ranges, relations |
 //! | `json` | [`resolved::Config`] → JSON that loads again |
 //!
 //! Loading is a function of the text: reading the file, and reading it again, is `control`'s work.
@@ -23,12 +23,14 @@ mod by_prefix;
 mod client;
 mod cursor;
 mod decode;
+mod faults;
 mod format;
 mod forwarded;
 mod headers;
 mod identifier;
 mod json;
 mod keys;
+mod limits;
 mod loadbalancer;
 mod lookup;
 mod namers;

@@ -7,12 +7,16 @@
 
 use std::time::Duration;
 
+use super::faults::FaultRule;
+use super::limits::{Limits, RateLimit};
 use crate::balance::BalancerConfig;
 use crate::naming::{Path, Pattern};
 use crate::resilience::accrual::AccrualConfig;
+use crate::resilience::admission::AdmissionConfig;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::BudgetConfig;
 use crate::resilience::classify::Classifier;
+use crate::resilience::limit::LimitConfig;
 
 /// Below the 65 to 75 s that common backends keep an idle connection: who closes first must be us,
 /// or a request is lost in the crossing.
@@ -162,6 +166,37 @@ policy! {
         backoff: Backoff = Backoff::default(),
         /// Bytes of a request's body that are kept so that it can be sent again.
         replay_bytes: usize = DEFAULT_REPLAY,
+        /// Requests served at once, over all shards.
+        max_concurrent: u32 = u32::MAX,
+        /// Requests that wait for one of these places.
+        max_pending: u32 = 0,
+        /// How many are served at once by how long they take.
+        adaptive_limit: Option<LimitConfig> = None,
+        /// How often a key may ask.
+        rate_limit: Option<RateLimit> = None,
+        /// What is done to requests on purpose: the first that fits.
+        faults: Vec<FaultRule> = Vec::new(),
+    }
+}
+
+impl ServicePolicy {
+    /// Whether a request has to pass something before it is sent.
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        !self.limits().are_open() || !self.faults.is_empty()
+    }
+
+    /// What bounds its requests.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            rate: self.rate_limit.clone(),
+            admission: AdmissionConfig {
+                max_concurrent: self.max_concurrent,
+                max_pending: self.max_pending,
+            },
+            adaptive: self.adaptive_limit.clone(),
+        }
     }
 }
 

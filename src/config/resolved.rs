@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
-use crate::resilience::admission::AdmissionConfig;
 
+pub use super::faults::FaultRule;
 pub use super::format::{Format, Part};
 pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
+pub use super::limits::{Limits, RateKey, RateLimit};
 pub use super::policy::{
     ClientParams, ClientPolicy, DEFAULT_IDLE, DEFAULT_REPLAY, DEFAULT_TOTAL, HashKey, Policies,
     ServiceParams, ServicePolicy,
@@ -177,8 +178,8 @@ pub struct Server {
     pub no_delay: bool,
     /// Whether CONNECT requests are let through (as tunnels); refused with 405 otherwise.
     pub allow_connect: bool,
-    /// Requests served at once, and those that wait for a place; more are refused.
-    pub admission: AdmissionConfig,
+    /// What bounds its requests.
+    pub limits: Limits,
     /// Whether its clients are strangers: context headers are neither taken from them nor given.
     pub clear_context: bool,
     /// A request that came through more proxies than that, by its `Via`, is refused: it goes in

@@ -122,7 +122,7 @@ impl Route {
     }
 }
 
-fn conditions(wanted: &[(String, Wanted)]) -> Value {
+pub fn conditions(wanted: &[(String, Wanted)]) -> Value {
     let one = |(name, wanted): &(String, Wanted)| {
         let value = match wanted {
             Wanted::Present => "*",

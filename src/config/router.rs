@@ -8,18 +8,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::client::clients;
-use super::cursor::{Cursor, MOST, open_kind};
+use super::cursor::{Cursor, open_kind};
 use super::decode::{Claims, LOOPBACK, listener};
 use super::forwarded::{forwarded, x_forwarded};
 use super::headers::{Side, field_name, rules};
 use super::identifier::identifiers;
 use super::keys;
+use super::limits::limits;
 use super::resolved::{BindingCache, HeadLimits, Propagator, Router, Server};
 use super::service::{longest_total, services};
 use super::transformers::transformers;
 use super::value::{Spot, Value};
 use crate::naming::Path;
-use crate::resilience::admission::AdmissionConfig;
 
 pub fn router(value: Value<'_>, claims: &mut Claims) -> Option<Router> {
     let of = value.clone();
@@ -143,7 +143,7 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
         backlog: socket.int("backlog", 1..=65535, 4096),
         no_delay: socket.flag("noDelay", true),
         allow_connect: block.flag("allowConnect", false),
-        admission: admission(&mut block),
+        limits: limits(&mut block),
         clear_context: block.flag("clearContext", false),
         max_call_depth: block.int("maxCallDepth", 1..=1_000_000, 1000),
         timestamp,
@@ -154,19 +154,6 @@ fn server(value: Value<'_>, of: &Whole<'_>, claims: &mut Claims) -> Server {
     socket.finish();
     block.finish();
     server
-}
-
-fn admission(block: &mut Cursor<'_>) -> AdmissionConfig {
-    let default = AdmissionConfig::default();
-    let config = AdmissionConfig {
-        max_concurrent: block.int("maxConcurrentRequests", 1..=MOST, default.max_concurrent),
-        max_pending: block.int("maxPendingRequests", 0..=MOST, default.max_pending),
-    };
-    if config.max_pending > 0 && block.get("maxConcurrentRequests").is_none() {
-        let value = block.get("maxPendingRequests");
-        value.inspect(|value| value.wrong("nobody waits without `maxConcurrentRequests`"));
-    }
-    config
 }
 
 /// Two listeners may not want one port of one address; a wildcard wants it of every address of its

@@ -117,7 +117,7 @@ fn hosts(value: &Value<'_>) -> Vec<HostPattern> {
     texts(value, "a host").into_iter().filter_map(one).collect()
 }
 
-fn methods(value: &Value<'_>) -> Vec<String> {
+pub fn methods(value: &Value<'_>) -> Vec<String> {
     let one = |(item, text): (Value<'_>, &str)| {
         let good = text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
         if !good {
@@ -130,7 +130,7 @@ fn methods(value: &Value<'_>) -> Vec<String> {
     found.filter_map(one).collect()
 }
 
-fn headers(value: &Value<'_>) -> Vec<(String, Wanted)> {
+pub fn headers(value: &Value<'_>) -> Vec<(String, Wanted)> {
     let mut found: Vec<(String, Wanted)> = Vec::new();
     for (key, wanted) in conditions(value) {
         let Some(name) = header(&key) else { continue };
@@ -216,7 +216,7 @@ fn path(block: &mut Cursor<'_>) -> PathPattern {
         .map_or(PathPattern::Any, PathPattern::Regex)
 }
 
-fn path_text<'a>(value: &Value<'a>) -> Option<&'a str> {
+pub fn path_text<'a>(value: &Value<'a>) -> Option<&'a str> {
     let text = value.text("a path")?;
     let bad = |b: u8| b <= b' ' || b >= 0x7f || b"?#".contains(&b);
     if !text.starts_with('/') || text.bytes().any(bad) {

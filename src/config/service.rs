@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::by_prefix::policies;
 use super::cursor::{Cursor, open_kind};
+use super::faults::faults;
 use super::keys::policy as keys;
+use super::limits::{adaptive_limit, places, rate_limit};
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
 use super::retries::{backoff, budget};
 use super::value::Value;
@@ -35,6 +37,10 @@ pub fn longest_total(services: &Policies<ServiceParams>) -> Option<Duration> {
 fn params(block: &mut Cursor<'_>) -> ServiceParams {
     let total = block.ms_from("totalTimeoutMs", 0);
     let classifier = block.get("responseClassifier").and_then(classifier);
+    let whole = block.title() == keys::SERVICE.title;
+    let (max_concurrent, max_pending) = places(block, whole);
+    let adaptive_limit = block.get("adaptiveLimit").and_then(adaptive_limit);
+    let rate_limit = block.get("rateLimit").and_then(rate_limit);
     let mut retries = block.block("retries", &keys::RETRIES);
     let bytes = retries.get("bufferBytes");
     let bytes = bytes.and_then(|value| value.int(0..=MOST_KEPT));
@@ -44,6 +50,11 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         retry_budget: retries.get("budget").map(budget),
         backoff: retries.get("backoff").and_then(backoff),
         replay_bytes: bytes.and_then(|n| usize::try_from(n).ok()),
+        max_concurrent,
+        max_pending,
+        adaptive_limit: adaptive_limit.map(Some),
+        rate_limit: rate_limit.map(Some),
+        faults: block.get("faults").map(faults),
     };
     retries.finish();
     params

@@ -14,10 +14,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use crate::config::resolved::{self, Config};
+use crate::config::resolved::{self, Config, Limits};
 use crate::engine::Bound;
 use crate::engine::driver::ListenOptions;
-use crate::resilience::admission::Admission;
+use crate::router::door::Bounds;
+use crate::router::rate::Rates;
 use crate::router::settings::Settings;
 
 use super::StartError;
@@ -48,7 +49,8 @@ pub struct ServerAt {
     pub addr: SocketAddr,
     /// One for each shard.
     sockets: Arc<[Bound]>,
-    admission: Arc<Admission>,
+    /// What the shards share of its limits.
+    pub bounds: Bounds,
     options: ListenOptions,
 }
 
@@ -65,8 +67,8 @@ pub struct ServerChange {
     pub number: usize,
     pub router: usize,
     pub settings: resolved::Server,
-    /// Its requests, over all shards.
-    pub admission: Arc<Admission>,
+    /// What the shards share of its limits.
+    pub bounds: Bounds,
     /// The socket of this shard, if the server is new.
     pub socket: Option<Bound>,
 }
@@ -102,7 +104,7 @@ impl Generation {
             let mut servers = Vec::new();
             for (key, server) in keys(router).zip(&router.servers) {
                 servers.push(match known.get(&key) {
-                    Some(same) => (*same).clone(),
+                    Some(same) => same.limited_by(&server.limits),
                     None => {
                         let ours = known.values().any(|one| one.addr.port() == server.port);
                         let number = number();
@@ -172,7 +174,7 @@ impl Generation {
                     number: server.number,
                     router: router.number,
                     settings: settings.clone(),
-                    admission: Arc::clone(&server.admission),
+                    bounds: server.bounds.clone(),
                     socket: socket.transpose()?,
                 });
             }
@@ -197,6 +199,16 @@ impl Generation {
         routers
             .map(|router| (router.config.label.as_str(), router.number))
             .collect()
+    }
+}
+
+impl ServerAt {
+    /// The same server, with what other limits need.
+    fn limited_by(&self, limits: &Limits) -> ServerAt {
+        ServerAt {
+            bounds: Bounds::after(Some(&self.bounds), limits, Rates::new),
+            ..self.clone()
+        }
     }
 }
 
@@ -258,7 +270,7 @@ fn listen(
         number,
         addr,
         sockets: sockets.into(),
-        admission: Arc::default(),
+        bounds: Bounds::after(None, &server.limits, Rates::new),
         options,
     })
 }

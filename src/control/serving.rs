@@ -110,7 +110,7 @@ impl Serving {
             let accepting = match servers.remove(&number) {
                 Some(accepting) => {
                     let settings = Rc::new(change.settings);
-                    accepting.server.reload(router, settings);
+                    accepting.server.reload(router, settings, change.bounds);
                     Some(accepting)
                 }
                 None => self.begin(router, change),
@@ -141,7 +141,7 @@ impl Serving {
             change.number,
             router,
             Rc::new(change.settings),
-            change.admission,
+            change.bounds,
         );
         let task = self.shard.spawn(accept(Rc::clone(&server), listener));
         Some(Accepting { server, task })

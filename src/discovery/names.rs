@@ -21,7 +21,7 @@ use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 use crate::router::shared::{ClientShared, ServiceShared};
 
 use super::namer::{Answer, Configured, Namers};
-use super::report::{Failing, Query, Report};
+use super::report::{Failing, Limited, Query, Report};
 use super::sharing::{Sharing, TablePolicies};
 use super::transform;
 
@@ -207,7 +207,28 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             sets: self.targets.len(),
             replicas: self.targets.values().map(replicas).sum(),
             failing: self.targets.iter().filter_map(failing).collect(),
+            limited: self.limited(),
         }
+    }
+
+    /// Each name once, whatever dtabs its requests bring along.
+    fn limited(&self) -> Vec<Limited> {
+        let limited = |((router, asked), name): (&Key, &Name)| {
+            let policies = &self.tables.routers.get(router)?.policies.service;
+            let limits = policies.policy(&asked.name).limits();
+            let bounds = &name.shared.bounds;
+            limits.are_on_places().then(|| Limited {
+                router: *router,
+                name: asked.name.clone(),
+                limit: bounds.places(&limits).max_concurrent,
+                active: bounds.admission.active(),
+                pending: bounds.admission.pending(),
+            })
+        };
+        let mut all: Vec<Limited> = self.names.iter().filter_map(limited).collect();
+        all.sort_by(|a, b| (a.router, &a.name).cmp(&(b.router, &b.name)));
+        all.dedup_by(|a, b| (a.router, &a.name) == (b.router, &b.name));
+        all
     }
 
     fn hear(&mut self, said: Said) {

@@ -42,6 +42,21 @@ pub struct Report {
     pub replicas: usize,
     /// Sets that are kept although nothing good was heard of them for so long.
     pub failing: Vec<Failing>,
+    /// Names whose requests at once are limited.
+    pub limited: Vec<Limited>,
+}
+
+/// A name whose requests at once are limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limited {
+    /// The router's number.
+    pub router: usize,
+    pub name: Path,
+    /// How many may be served at once at present.
+    pub limit: u32,
+    /// How many are, and how many wait.
+    pub active: u32,
+    pub pending: u32,
 }
 
 /// A set that is kept for want of a better one.

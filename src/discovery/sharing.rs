@@ -2,14 +2,17 @@
 //! one place that all of them ask.
 //!
 //! Whatever dtab a request brings along, a logical name of a router has one budget. It lives as long
-//! as a shard remembers the name, and is made anew when a reload gives the name another one.
+//! as a shard remembers the name, and is made anew when a reload gives the name another one; what its
+//! limits count goes on.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
-use crate::config::resolved::{ClientParams, Policies, ServiceParams};
+use crate::config::resolved::{ClientParams, Policies, RateLimit, ServiceParams};
 use crate::naming::Path;
 use crate::router::ask::Target;
+use crate::router::door::Bounds;
+use crate::router::rate::Rates;
 use crate::router::shared::{ClientShared, ServiceShared};
 
 /// Names that are looked through for forgotten ones when there are so many, at least.
@@ -25,6 +28,8 @@ pub struct TablePolicies {
 /// See the module's head.
 pub(super) struct Sharing {
     services: HashMap<(usize, Path), Weak<ServiceShared>>,
+    /// The tables of each router, as many as there are different limits.
+    rates: Vec<(usize, Weak<Rates>)>,
     prune_at: usize,
 }
 
@@ -32,6 +37,7 @@ impl Default for Sharing {
     fn default() -> Self {
         Sharing {
             services: HashMap::new(),
+            rates: Vec::new(),
             prune_at: PRUNE_FROM,
         }
     }
@@ -48,10 +54,13 @@ impl Sharing {
         let policy = policies.policy(name);
         let key = (router, name.clone());
         let known = self.services.get(&key).and_then(Weak::upgrade);
-        if let Some(known) = known.filter(|known| known.suits(&policy)) {
-            return known;
+        if let Some(known) = known.as_ref().filter(|known| known.suits(&policy)) {
+            return Arc::clone(known);
         }
-        let made = ServiceShared::new(&policy);
+        let before = known.as_ref().map(|known| &known.bounds);
+        let limits = policy.limits();
+        let bounds = Bounds::after(before, &limits, |of| rates(&mut self.rates, router, of));
+        let made = ServiceShared::new(&policy, bounds);
         self.services.insert(key, Arc::downgrade(&made));
         if self.services.len() >= self.prune_at {
             self.services.retain(|_, shared| shared.strong_count() > 0);
@@ -59,6 +68,18 @@ impl Sharing {
         }
         made
     }
+}
+
+/// The table of a router's services that have this limit.
+fn rates(known: &mut Vec<(usize, Weak<Rates>)>, router: usize, of: &RateLimit) -> Arc<Rates> {
+    known.retain(|(_, rates)| rates.strong_count() > 0);
+    let of_router = known.iter().filter(|(number, _)| *number == router);
+    let mut tables = of_router.filter_map(|(_, rates)| rates.upgrade());
+    tables.find(|rates| rates.of == *of).unwrap_or_else(|| {
+        let made = Rates::new(of);
+        known.push((router, Arc::downgrade(&made)));
+        made
+    })
 }
 
 /// What the shards share of a bound name by these policies: what they share already, if that suits.

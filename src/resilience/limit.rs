@@ -120,6 +120,12 @@ impl Limit {
         }
     }
 
+    /// How it moves.
+    #[must_use]
+    pub fn config(&self) -> &LimitConfig {
+        &self.config
+    }
+
     /// How many requests may be on their way at once.
     #[must_use]
     pub fn current(&self) -> u32 {

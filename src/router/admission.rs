@@ -1,94 +1,219 @@
-//! Admission: how many requests of a server are served at once, over all shards
-//! (`maxConcurrentRequests`), and how many wait for a place (`maxPendingRequests`).
+//! Admission: through the door of the server as a request comes, and through that of its service once
+//! its name is known.
 //!
-//! One more is refused at once, in the words of Finagle's nacks: a proxy before this one sends it
-//! elsewhere. A place that comes free on this shard wakes who has waited longest here; a shard whose
-//! places all come free elsewhere looks again every millisecond.
+//! Of those served at once (`maxConcurrentRequests`) each has a place, over all shards; some more may
+//! wait for one (`maxPendingRequests`). One more is refused at once, in the words of Finagle's nacks:
+//! a proxy before this one sends it elsewhere. What ends a request ends its wait, too: its deadline,
+//! the time that it is given, its client.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::Poll;
 
-use super::exchange::{Outcome, Walk};
-use super::refusal::Refusal;
-use super::server::Server;
+use super::bind::Route;
+use super::deadline;
+use super::door::{Door, Level};
+use super::exchange::{Outcome, Walk, after};
+use super::refusal::{Lines, Refusal, Retry};
+use crate::config::resolved::ServicePolicy;
+use crate::engine::{NEVER, Shard};
 use crate::resilience::admission::Admitted;
 use crate::resilience::nack::{Nack, RETRYABLE_REQUEST};
 
 /// Time between two looks for a place that came free on another shard.
 const LOOK_NS: u64 = 1_000_000;
 
-/// A place of a request, for as long as it lives.
-pub struct Place<'s>(&'s Server);
+/// The places that a request has.
+#[derive(Default)]
+pub struct Places {
+    pub(super) service: Option<Place>,
+    pub(super) server: Option<Place>,
+}
 
-impl Drop for Place<'_> {
+/// A place of a request, for as long as it lives.
+pub(super) struct Place {
+    pub door: Rc<Door>,
+    shard: Shard,
+    /// When it was given.
+    pub since: u64,
+    /// How many had one then, this one among them.
+    pub taken: u32,
+}
+
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.admission.leave();
-        if let Some(task) = self.0.pending.borrow_mut().pop_front() {
-            self.0.router().shard.wake(task);
-        }
+        self.door.bounds.admission.leave();
+        wake_next(&self.door, &self.shard);
+    }
+}
+
+fn wake_next(door: &Door, shard: &Shard) {
+    if let Some(task) = door.waiters.next() {
+        shard.wake(task);
     }
 }
 
 /// A request that waits; it gives up when dropped before it was promoted.
-struct Pending<'s>(Option<&'s Server>);
+struct Waiting<'d> {
+    door: &'d Door,
+    shard: &'d Shard,
+    number: u64,
+    is_pending: bool,
+}
 
-impl Drop for Pending<'_> {
-    fn drop(&mut self) {
-        if let Some(server) = self.0 {
-            server.admission.give_up();
+impl<'d> Waiting<'d> {
+    fn begin(door: &'d Door, shard: &'d Shard) -> Self {
+        Waiting {
+            number: door.waiters.join(shard.this_task()),
+            is_pending: true,
+            door,
+            shard,
+        }
+    }
+
+    /// Whether it has a place now; if not, when to look again.
+    fn poll(&mut self) -> Result<(), u64> {
+        if !self.door.waiters.is_next(self.number) {
+            return Err(NEVER);
+        }
+        let promoted = self.door.bounds.admission.promote(&self.door.places());
+        self.is_pending = !promoted;
+        match promoted {
+            true => Ok(()),
+            false => Err(self.shard.now() + LOOK_NS),
         }
     }
 }
 
-impl<'w> Walk<'w, '_> {
-    /// Whether the server limits how many requests it takes.
-    pub(super) fn is_limited(&self) -> bool {
-        self.by.server.admission.max_concurrent != u32::MAX
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_pending {
+            self.door.bounds.admission.give_up();
+        }
+        self.door.waiters.leave(self.number);
+        wake_next(self.door, self.shard);
+    }
+}
+
+impl Walk<'_, '_> {
+    /// Takes the request through the door of its server.
+    ///
+    /// # Errors
+    /// How it ended there.
+    pub(super) async fn admit(&mut self) -> Result<(), Outcome> {
+        let Some(door) = self.by.at.door() else {
+            return Ok(());
+        };
+        if let Some(rates) = &door.bounds.rates {
+            self.count(rates, Level::Server, b"")?;
+        }
+        if door.has_places() {
+            let (fields, shard) = (&self.head.fields, &self.by.router.shard);
+            let believed = !self.by.server.clear_context;
+            let due = deadline::given(fields, fields.names(), shard, believed);
+            let time = self.by.server.timeout;
+            let until = time.map_or(NEVER, |time| after(self.started, time));
+            let place = self.place(&door, Level::Server, due, until).await?;
+            self.places.server = Some(place);
+        }
+        Ok(())
     }
 
-    /// Gets the request a place.
-    pub(super) async fn admit(&mut self) -> Result<Place<'w>, Outcome> {
-        let (server, limits) = (self.by.at, &self.by.server.admission);
-        match server.admission.enter(limits) {
-            Admitted::In => return Ok(Place(server)),
-            Admitted::Refused => return Err(Outcome::Refused(self.overloaded())),
+    /// Takes the request, now that its name is known, through the door of its service, and through
+    /// what is done to it there on purpose.
+    ///
+    /// # Errors
+    /// How it ended there.
+    pub(super) async fn admit_to(
+        &mut self,
+        route: &Rc<Route>,
+        service: &ServicePolicy,
+    ) -> Result<(), Outcome> {
+        if !route.is_known() {
+            // What the shards share of a name is told with what it is bound to.
+            self.leaf(route).await?;
+        }
+        if let Some(door) = route.door() {
+            if let Some(rates) = &door.bounds.rates {
+                self.count(rates, Level::Service, route.asked.name.as_encoded())?;
+            }
+            if door.has_places() {
+                let (due, until) = (self.due, self.due());
+                let place = self.place(&door, Level::Service, due, until).await?;
+                self.places.service = Some(place);
+            }
+        }
+        match service.faults.is_empty() {
+            true => Ok(()),
+            false => self.suffer(&service.faults).await,
+        }
+    }
+
+    /// Gets the request a place, before its deadline and before the end of its time.
+    async fn place(
+        &mut self,
+        door: &Rc<Door>,
+        level: Level,
+        due: u64,
+        until: u64,
+    ) -> Result<Place, Outcome> {
+        let shard = &self.by.router.shard;
+        let place = || Place {
+            door: Rc::clone(door),
+            shard: shard.clone(),
+            since: shard.now(),
+            taken: door.bounds.admission.active(),
+        };
+        match door.bounds.admission.enter(&door.places()) {
+            Admitted::In => return Ok(place()),
+            Admitted::Refused => return Err(Outcome::Refused(self.overloaded(level))),
             Admitted::Waits => {}
         }
-        let mut pending = Pending(Some(server));
-        let shard = &self.by.router.shard;
-        let mut queued = false;
+        let mut waiting = Waiting::begin(door, shard);
         poll_fn(|_| {
-            if server.admission.promote(limits) {
-                pending.0 = None;
-                return Poll::Ready(Ok(Place(server)));
+            let look = match waiting.poll() {
+                Ok(()) => return Poll::Ready(Ok(place())),
+                Err(look) => look,
+            };
+            let now = shard.now();
+            if now >= due {
+                return Poll::Ready(Err(Outcome::Refused(deadline::exceeded())));
             }
-            if shard.now() >= self.due() {
-                return Poll::Ready(Err(Outcome::Refused(self.overloaded())));
+            if now >= until {
+                let text = "no place came free in time";
+                let refusal = Refusal::proxy(504, "request-timeout", text);
+                return Poll::Ready(Err(Outcome::Refused(refusal.retry(Retry::Always))));
             }
-            if !std::mem::replace(&mut queued, true) {
-                server.pending.borrow_mut().push_back(shard.this_task());
-            }
-            self.timer.set(shard.now() + LOOK_NS);
+            self.timer.set(look.min(due).min(until));
             self.poll_client_gone().map(|()| Err(Outcome::ClientGone))
         })
         .await
     }
 
-    fn overloaded(&self) -> Refusal {
+    fn overloaded(&self, level: Level) -> Refusal {
+        let (reason, text) = match level {
+            Level::Server => (
+                "overloaded",
+                "as many requests as this server takes are being served",
+            ),
+            Level::Service => (
+                "service-overloaded",
+                "as many requests as this service takes are being served",
+            ),
+        };
         let has_body = !self.head.body.is_empty();
         let kept = self
             .head
             .fields
             .get_named(RETRYABLE_REQUEST.as_bytes())
             .is_some();
-        let text = "as many requests as this server takes are being served";
-        let mut refusal = Refusal::proxy(503, "overloaded", text);
-        refusal.lines = match Nack::of_request(has_body, kept) {
+        let mut refusal = Refusal::proxy(503, reason, text);
+        refusal.lines = Lines::Proxies(match Nack::of_request(has_body, kept) {
             Nack::Retryable => {
                 "finagle-http-nack: true\r\nretry-after: 0\r\nl5d-retryable: true\r\n"
             }
             Nack::NonRetryable => "finagle-http-nonretryable-nack: true\r\n",
-        };
+        });
         refusal
     }
 }

@@ -32,6 +32,7 @@ use crate::naming::{Bound, NameTree, Path};
 use super::ask::{Asked, Binding, Target, Wish, Wishes};
 use super::client::{Client, Clients};
 use super::context;
+use super::door::Door;
 use super::refusal::Refusal;
 use super::shared::{Local, ServiceShared};
 
@@ -48,6 +49,9 @@ const DRAWN: usize = 16;
 pub struct Route {
     pub asked: Arc<Asked>,
     policy: RefCell<Rc<ServicePolicy>>,
+    /// Whether its requests have to pass something before they are sent.
+    is_guarded: Cell<bool>,
+    door: RefCell<Option<Rc<Door>>>,
     shared: RefCell<Option<Local<ServiceShared>>>,
     tree: RefCell<Tree>,
     waiting: RefCell<Vec<Key>>,
@@ -76,6 +80,45 @@ impl Route {
     #[must_use]
     pub fn policy(&self) -> Rc<ServicePolicy> {
         Rc::clone(&self.policy.borrow())
+    }
+
+    /// Goes by another policy from now on.
+    fn go_by(&self, policy: ServicePolicy) {
+        self.is_guarded.set(policy.is_guarded());
+        self.policy.replace(Rc::new(policy));
+        self.hang_door();
+    }
+
+    /// Whether its requests have to pass something before they are sent.
+    #[inline]
+    #[must_use]
+    pub fn is_guarded(&self) -> bool {
+        self.is_guarded.get()
+    }
+
+    /// Whether the slow path has told what the shards know of it together.
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.shared.borrow().is_some()
+    }
+
+    /// The door that requests go through now; `None` if it stands open.
+    #[must_use]
+    pub fn door(&self) -> Option<Rc<Door>> {
+        self.door.borrow().clone()
+    }
+
+    /// The door as policy and what is shared will have it.
+    fn hang_door(&self) {
+        let (limits, shared) = (self.policy.borrow().limits(), self.shared.borrow());
+        let Some(shared) = shared.as_ref() else {
+            return;
+        };
+        let is_same = |door: &Rc<Door>| door.is_of(&limits, &shared.bounds);
+        if !self.door.borrow().as_ref().is_some_and(is_same) {
+            let door = Door::new(limits, shared.bounds.clone());
+            self.door.replace(door.map(Rc::new));
+        }
     }
 
     /// What the shards know of it together, once the slow path has told.
@@ -175,7 +218,7 @@ impl Binder {
         for route in self.routes.borrow().values() {
             let policy = policies.policy(&route.asked.name);
             if policy != **route.policy.borrow() {
-                route.policy.replace(Rc::new(policy));
+                route.go_by(policy);
             }
         }
     }
@@ -217,8 +260,11 @@ impl Binder {
         self.count(|counts| counts.misses += 1);
         self.make_room();
         let name = Path::from_encoded(name);
+        let policy = self.policies.borrow().policy(&name);
         let route = Rc::new(Route {
-            policy: RefCell::new(Rc::new(self.policies.borrow().policy(&name))),
+            is_guarded: Cell::new(policy.is_guarded()),
+            policy: RefCell::new(Rc::new(policy)),
+            door: RefCell::default(),
             shared: RefCell::default(),
             asked: Arc::new(Asked {
                 name,
@@ -298,6 +344,7 @@ impl Binder {
     pub fn share(&self, asked: &Asked, shared: &Arc<ServiceShared>) {
         if let Some(route) = self.known(asked) {
             route.shared.replace(Some(Rc::new(Arc::clone(shared))));
+            route.hang_door();
         }
     }
 

@@ -12,6 +12,7 @@ use crate::http::h1::HeadReader;
 use crate::http::{Method, Version};
 
 use super::Router;
+use super::admission::Places;
 use super::exchange::{Outcome, Walk, after};
 use super::h1::inbound::{Connection, HeadOutcome, Request, write_refusal};
 use super::pump::HIGH_WATER;
@@ -178,8 +179,11 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             started,
             due: crate::engine::NEVER,
             total: None,
+            places: Places::default(),
         };
-        walk.run().await
+        let outcome = walk.run().await;
+        walk.teach();
+        outcome
     };
     let next = match outcome {
         Outcome::Answered => {

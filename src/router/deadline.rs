@@ -27,10 +27,20 @@ pub fn take(fields: &mut Fields, names: Names, shard: &Shard, believed: bool) ->
     if !names.meets(TAKEN) {
         return NEVER;
     }
+    let due = given(fields, names, shard, believed);
+    fields.remove_all(TAKEN);
+    due
+}
+
+/// When the deadline of a request is, which stays where it is.
+#[must_use]
+pub fn given(fields: &Fields, names: Names, shard: &Shard, believed: bool) -> u64 {
+    if !believed || !names.meets(TAKEN) {
+        return NEVER;
+    }
     let given = fields.iter().filter(|(id, ..)| *id == Name::L5dCtxDeadline);
     let deadlines = given.filter_map(|(_, _, value)| Deadline::parse(value.trim_ascii()));
-    let deadline = deadlines.filter(|_| believed).reduce(Deadline::combine);
-    fields.remove_all(TAKEN);
+    let deadline = deadlines.reduce(Deadline::combine);
     deadline.map_or(NEVER, |deadline| deadline.due(clocks(shard)))
 }
 

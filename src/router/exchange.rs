@@ -15,6 +15,7 @@ use crate::engine::planted::{Bug, planted};
 use crate::http::{RequestHead, ResponseHead};
 use crate::resilience::deadline::tighten;
 
+use super::admission::Places;
 use super::bind::{Leaf, Route};
 use super::client::Client;
 use super::connection::By;
@@ -58,6 +59,8 @@ pub struct Walk<'w, 'c> {
     pub due: u64,
     /// The time that its service gives it, once its name is known.
     pub total: Option<Duration>,
+    /// What it holds of what is limited.
+    pub places: Places,
 }
 
 /// What a pick came to.
@@ -83,13 +86,11 @@ pub(super) enum Ended {
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
-        let _place = match self.is_limited() {
-            false => None,
-            true => match self.admit().await {
-                Ok(place) => Some(place),
-                Err(outcome) => return outcome,
-            },
-        };
+        if self.by.at.has_door()
+            && let Err(outcome) = self.admit().await
+        {
+            return outcome;
+        }
         let (route, edits) = match self.name() {
             Ok(named) => named,
             Err(outcome) => return outcome,
@@ -97,6 +98,11 @@ impl<'w> Walk<'w, '_> {
         let service = route.policy();
         self.total = earliest(service.total_timeout, self.by.server.timeout);
         self.request.keep_up_to(service.replay_bytes);
+        if route.is_guarded()
+            && let Err(outcome) = self.admit_to(&route, &service).await
+        {
+            return outcome;
+        }
         let mut course = Course::default();
         let mut paid = false;
         loop {
@@ -355,7 +361,7 @@ impl<'w> Walk<'w, '_> {
     }
 
     /// The client that this attempt goes to, its replicas known.
-    async fn leaf(&mut self, route: &Rc<Route>) -> Result<Rc<Leaf>, Outcome> {
+    pub(super) async fn leaf(&mut self, route: &Rc<Route>) -> Result<Rc<Leaf>, Outcome> {
         let router = self.by.router;
         let limit = self.by.settings.config.binding_timeout;
         let until = after(router.shard.now(), limit).min(self.due);

@@ -80,6 +80,16 @@ pub fn x_forwarded(
     Some(client)
 }
 
+/// The client of a request that came from this peer, however many trusted proxies it came through:
+/// the same before its claims were looked through and after.
+#[must_use]
+pub fn client(config: &XForwarded, fields: &Fields, peer: IpAddr) -> IpAddr {
+    match is_trusted(config, peer) {
+        true => first_stranger(config, fields, peer),
+        false => peer,
+    }
+}
+
 fn is_trusted(config: &XForwarded, addr: IpAddr) -> bool {
     config.trusted.iter().any(|network| network.contains(addr))
 }

@@ -44,8 +44,28 @@ pub struct Answer {
     pub text: Cow<'static, str>,
     pub fault: Fault,
     pub retry: Retry,
-    /// Lines of the head beside the usual ones, each with its end.
-    pub lines: &'static str,
+    pub lines: Lines,
+}
+
+/// Lines of the head beside the usual ones, each with its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lines {
+    None,
+    /// For proxies: strangers do not see them.
+    Proxies(&'static str),
+    /// For whoever asks.
+    Everybody(String),
+}
+
+impl Lines {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Lines::None => "",
+            Lines::Proxies(lines) => lines,
+            Lines::Everybody(lines) => lines,
+        }
+    }
 }
 
 impl Deref for Refusal {
@@ -90,24 +110,26 @@ impl Refusal {
             text: text.into(),
             fault,
             retry: Retry::Never,
-            lines: "",
+            lines: Lines::None,
         }))
     }
 
-    /// Without the reason and the text.
+    /// Without the reason and the text, and without what only proxies are to know.
     #[must_use]
     pub fn veiled(mut self) -> Self {
         self.reason = "";
         self.text = "".into();
-        self.lines = "";
+        if matches!(self.lines, Lines::Proxies(_)) {
+            self.lines = Lines::None;
+        }
         self
     }
 
     #[must_use]
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
-        if retry == Retry::Always && self.lines.is_empty() {
-            self.lines = NEVER_DELIVERED;
+        if retry == Retry::Always && self.lines == Lines::None {
+            self.lines = Lines::Proxies(NEVER_DELIVERED);
         }
         self
     }

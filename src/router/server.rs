@@ -10,7 +10,7 @@
 //! drains.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::engine::driver::Fd;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
 use crate::engine::{Key, Listener, Socket, Timer};
-use crate::resilience::admission::Admission;
 
 use super::Router;
 use super::connection::serve;
+use super::door::{Bounds, Door};
 
 /// Connections more than the least loaded shard has, before one is handed over.
 const SLACK: usize = 4;
@@ -89,10 +89,8 @@ pub struct Server {
     /// The same on all shards.
     pub number: usize,
     at: RefCell<(Rc<Router>, Rc<resolved::Server>)>,
-    /// Its requests, over all shards.
-    pub admission: Arc<Admission>,
-    /// Tasks of requests of this shard that wait for a place.
-    pub pending: RefCell<VecDeque<Key>>,
+    /// What its requests go through, if they are limited.
+    door: RefCell<Option<Rc<Door>>>,
     /// No new requests: connections close after their answer.
     pub draining: Cell<bool>,
     /// The tasks of its connections.
@@ -105,13 +103,13 @@ impl Server {
         number: usize,
         router: Rc<Router>,
         settings: Rc<resolved::Server>,
-        admission: Arc<Admission>,
+        bounds: Bounds,
     ) -> Rc<Server> {
+        let door = Door::new(settings.limits.clone(), bounds);
         Rc::new(Server {
             number,
+            door: RefCell::new(door.map(Rc::new)),
             at: RefCell::new((router, settings)),
-            admission,
-            pending: RefCell::default(),
             draining: Cell::new(false),
             connections: RefCell::default(),
         })
@@ -128,8 +126,25 @@ impl Server {
         Rc::clone(&self.at.borrow().0)
     }
 
+    /// The door that requests go through now; `None` if it stands open.
+    #[must_use]
+    pub fn door(&self) -> Option<Rc<Door>> {
+        self.door.borrow().clone()
+    }
+
+    /// Whether requests go through one.
+    #[must_use]
+    pub fn has_door(&self) -> bool {
+        self.door.borrow().is_some()
+    }
+
     /// Gives it other settings, or another router, from the next request of each connection on.
-    pub fn reload(&self, router: Rc<Router>, settings: Rc<resolved::Server>) {
+    pub fn reload(&self, router: Rc<Router>, settings: Rc<resolved::Server>, bounds: Bounds) {
+        let is_same = |door: &Rc<Door>| door.is_of(&settings.limits, &bounds);
+        if !self.door.borrow().as_ref().is_some_and(is_same) {
+            let door = Door::new(settings.limits.clone(), bounds);
+            self.door.replace(door.map(Rc::new));
+        }
         let before = self.at.replace((router, settings));
         #[cfg(feature = "planted-bugs")]
         if planted(Bug::RouterLeaked) {

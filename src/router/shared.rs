@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::door::Bounds;
 use crate::config::resolved::{ClientPolicy, ServicePolicy};
 use crate::resilience::budget::{Budget, BudgetConfig};
 
@@ -19,13 +20,16 @@ pub type Local<T> = Rc<Arc<T>>;
 pub struct ServiceShared {
     /// Pays for retries.
     pub retries: Budget,
+    /// What its limits need.
+    pub bounds: Bounds,
     of: BudgetConfig,
 }
 
 impl ServiceShared {
     #[must_use]
-    pub fn new(policy: &ServicePolicy) -> Arc<ServiceShared> {
+    pub fn new(policy: &ServicePolicy, bounds: Bounds) -> Arc<ServiceShared> {
         Arc::new(ServiceShared {
+            bounds,
             retries: Budget::new(&policy.retry_budget),
             of: policy.retry_budget.clone(),
         })
@@ -34,7 +38,7 @@ impl ServiceShared {
     /// Whether it is what this policy asks for.
     #[must_use]
     pub fn suits(&self, policy: &ServicePolicy) -> bool {
-        self.of == policy.retry_budget
+        self.of == policy.retry_budget && self.bounds.suit(&policy.limits())
     }
 }
 

@@ -6,8 +6,10 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::super::cursor::MOST;
+use super::super::limits::adaptive_to_json;
 use super::super::resolved::{
-    ClientParams, ClientPolicy, HashKey, Policies, ServiceParams, ServicePolicy,
+    ClientParams, ClientPolicy, FaultRule, HashKey, Policies, RateLimit, ServiceParams,
+    ServicePolicy,
 };
 use super::{ms, opt_ms};
 use crate::balance::{BalancerConfig, Kind};
@@ -189,6 +191,13 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
             "backoff": params.backoff.as_ref().map(backoff),
             "bufferBytes": params.replay_bytes,
         },
+        "maxConcurrentRequests": params.max_concurrent.filter(|n| *n < u32::MAX),
+        "maxPendingRequests": params.max_pending,
+        "adaptiveLimit": params.adaptive_limit.as_ref().and_then(Option::as_ref).map(adaptive_to_json),
+        "rateLimit": params.rate_limit.as_ref().and_then(Option::as_ref).map(RateLimit::to_json),
+        "faults": params.faults.as_ref().map(|rules| {
+            rules.iter().map(FaultRule::to_json).collect::<Vec<_>>()
+        }),
     }))
 }
 

@@ -183,7 +183,17 @@ pub const NO_ACCRUAL: Block = Block {
 
 pub const SERVICE: Block = Block {
     title: "routers[].service",
-    keys: &["kind", "totalTimeoutMs", "responseClassifier", "retries"],
+    keys: &[
+        "kind",
+        "totalTimeoutMs",
+        "responseClassifier",
+        "retries",
+        "maxConcurrentRequests",
+        "maxPendingRequests",
+        "adaptiveLimit",
+        "rateLimit",
+        "faults",
+    ],
     not_yet: &[],
     gone: &[],
 };
@@ -197,7 +207,17 @@ pub const SERVICE_STATIC: Block = Block {
 
 pub const SERVICE_ENTRY: Block = Block {
     title: "routers[].service.configs[]",
-    keys: &["prefix", "totalTimeoutMs", "responseClassifier", "retries"],
+    keys: &[
+        "prefix",
+        "totalTimeoutMs",
+        "responseClassifier",
+        "retries",
+        "maxConcurrentRequests",
+        "maxPendingRequests",
+        "adaptiveLimit",
+        "rateLimit",
+        "faults",
+    ],
     not_yet: &[],
     gone: &[],
 };

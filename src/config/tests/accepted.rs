@@ -3,10 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use super::super::resolved::{Config, Cores, DriverChoice, Identifier};
+use super::super::resolved::{Config, Cores, DriverChoice, Identifier, Limits};
 use super::{file, ok, router, server, top};
 use crate::naming::Path;
-use crate::resilience::admission::AdmissionConfig;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -59,7 +58,7 @@ fn every_default() {
         (4096, true, false)
     );
     assert_eq!(server.label, None);
-    assert_eq!(server.admission, AdmissionConfig::default());
+    assert_eq!(server.limits, Limits::default());
     let client = &router.client.policy(&Path::empty());
     assert_eq!(
         (client.connect_timeout, client.attempt_timeout),
@@ -115,8 +114,8 @@ fn values_arrive() {
     assert_eq!((server.timeout, server.head_timeout), (Some(ms(1)), ms(2)));
     assert_eq!((server.body_timeout, server.idle_timeout), (ms(3), ms(4)));
     let admission = (
-        server.admission.max_concurrent,
-        server.admission.max_pending,
+        server.limits.admission.max_concurrent,
+        server.limits.admission.max_pending,
     );
     assert_eq!(admission, (9, 8));
     round_trip(&config);

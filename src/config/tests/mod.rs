@@ -4,6 +4,7 @@ mod accepted;
 mod clients;
 mod documented;
 mod headers;
+mod limits;
 mod mutated;
 mod policies;
 mod refused;

@@ -303,7 +303,7 @@ fn servers() {
             (
                 "maxPendingRequests: 5",
                 &[
-                    "5:25: routers[0].servers[0].maxPendingRequests: nobody waits without `maxConcurrentRequests`",
+                    "5:25: routers[0].servers[0].maxPendingRequests: nobody waits without `maxConcurrentRequests` or `adaptiveLimit`",
                 ],
             ),
             (

@@ -111,6 +111,8 @@ pub struct Request<'a> {
     keep_alive: bool,
     /// The head of the final response was written.
     pub responded: bool,
+    /// When the head of a replica's response was written, on the shard's clock.
+    pub answered_at: Option<u64>,
     /// Body bytes were taken.
     consumed: bool,
     kept: Kept,
@@ -134,6 +136,7 @@ impl<'a> Request<'a> {
             version: head.version,
             keep_alive,
             responded: false,
+            answered_at: None,
             consumed: false,
             kept: Kept::default(),
             until_close: false,
@@ -249,6 +252,7 @@ impl<'a> Request<'a> {
         let mut bytes = shard.vector();
         h1::write_response(&mut bytes, head, &framing);
         self.responded = true;
+        self.answered_at = Some(shard.now());
         self.writer = BodyWriter::new(length);
         let socket = &self.connection.wire.socket;
         match data {
@@ -353,7 +357,7 @@ pub fn write_refusal(
         bytes,
         refusal.status,
         refusal.reason,
-        refusal.lines,
+        refusal.lines.as_str(),
         &refusal.text,
         version,
         keep_alive,

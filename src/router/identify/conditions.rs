@@ -60,16 +60,8 @@ pub fn conditions_fit(route: &Route, head: &RequestHead) -> bool {
     if head.method == Method::Connect && !matches!(route.action, Action::Name { .. }) {
         return false;
     }
-    let method = head.method_bytes();
-    let method_fits =
-        route.methods.is_empty() || route.methods.iter().any(|one| one.as_bytes() == method);
-    method_fits
-        && route.headers.iter().all(|(name, wanted)| {
-            let mut fields = head.fields.iter();
-            fields.any(|(_, field, value)| {
-                field.eq_ignore_ascii_case(name.as_bytes()) && is_wanted(wanted, value)
-            })
-        })
+    method_fits(&route.methods, head)
+        && headers_fit(&route.headers, head)
         && route.query.iter().all(|(name, wanted)| {
             let mut parameters = query(head).split(|b| *b == b'&');
             parameters.any(|parameter| {
@@ -78,6 +70,24 @@ pub fn conditions_fit(route: &Route, head: &RequestHead) -> bool {
                 parameter[..equals] == *name.as_bytes() && is_wanted(wanted, value)
             })
         })
+}
+
+/// Whether a request's method is one of these, or may be any.
+#[must_use]
+pub fn method_fits(methods: &[String], head: &RequestHead) -> bool {
+    let method = head.method_bytes();
+    methods.is_empty() || methods.iter().any(|one| one.as_bytes() == method)
+}
+
+/// Whether a request has each of these headers.
+#[must_use]
+pub fn headers_fit(headers: &[(String, Wanted)], head: &RequestHead) -> bool {
+    headers.iter().all(|(name, wanted)| {
+        let mut fields = head.fields.iter();
+        fields.any(|(_, field, value)| {
+            field.eq_ignore_ascii_case(name.as_bytes()) && is_wanted(wanted, value)
+        })
+    })
 }
 
 fn is_wanted(wanted: &Wanted, value: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use ringlink::balance::Place;
 use ringlink::config::resolved;
 use ringlink::engine::Key;
 use ringlink::router::HandOver;
+use ringlink::router::door::Bounds;
 use ringlink::router::server::{Server, accept, adopt};
 use ringlink::router::settings::Settings;
 
@@ -99,7 +100,7 @@ impl Now {
             number,
             Rc::clone(&self.router),
             self.server_settings(),
-            Arc::default(),
+            Bounds::default(),
         );
         self.accepting = Some(shard.spawn(accept(Rc::clone(&server), listener)));
         self.servers.push(server);
@@ -126,7 +127,11 @@ impl Now {
         }
         let settings = self.server_settings();
         for server in &self.servers {
-            server.reload(Rc::clone(&self.router), Rc::clone(&settings));
+            server.reload(
+                Rc::clone(&self.router),
+                Rc::clone(&settings),
+                Bounds::default(),
+            );
         }
     }
 

@@ -10,6 +10,7 @@ use ringlink::balance::{Endpoint, ReplicaSet};
 use ringlink::config::resolved::{ClientParams, Policies, ServiceParams};
 use ringlink::naming::{self, Addr, Path};
 use ringlink::router::ask::{Asked, Binding, Replicas, Target};
+use ringlink::router::door::Bounds;
 use ringlink::router::shared::{ClientShared, ServiceShared};
 
 use super::*;
@@ -128,7 +129,7 @@ impl Answering {
             let mut registry = self.registry.borrow_mut();
             let key = (self.router, asked.name.clone());
             let policy = self.policies.1.policy(&asked.name);
-            let made = || ServiceShared::new(&policy);
+            let made = || ServiceShared::new(&policy, Bounds::default());
             Arc::clone(registry.services.entry(key).or_insert_with(made))
         };
         self.tell(Told::Service(Arc::clone(asked), shared)).await;
