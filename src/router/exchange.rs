@@ -163,6 +163,7 @@ impl<'w> Walk<'w, '_> {
         edits: &Edits<'_>,
         course: &mut Course,
     ) -> Ended {
+        let stats = &self.by.router.stats;
         let mut fresh = false;
         loop {
             course.attempts += 1;
@@ -181,10 +182,16 @@ impl<'w> Walk<'w, '_> {
                 }
                 ended @ Ended::Outcome(_) => return ended,
             };
-            match refusal {
+            let counter = match refusal {
                 // Paid for already.
-                None => course.avoid(addr),
-                Some(refusal) if self.is_stale(&refusal, fresh) => fresh = true,
+                None => {
+                    course.avoid(addr);
+                    &stats.requeues
+                }
+                Some(refusal) if self.is_stale(&refusal, fresh) => {
+                    fresh = true;
+                    &stats.stale
+                }
                 Some(refusal) => {
                     course.avoid(addr);
                     let now = self.by.router.shard.now();
@@ -194,12 +201,14 @@ impl<'w> Walk<'w, '_> {
                     if !(never_sent && judge.others && judge.requeue(now)) {
                         return Ended::Failed(refusal);
                     }
+                    &stats.requeues
                 }
-            }
+            };
             if course.attempts > MOST_ATTEMPTS {
                 let text = "it was sent too often already";
                 return Ended::Failed(Refusal::backend(502, "too-many-attempts", text));
             }
+            counter.set(counter.get() + 1);
             self.count_retry();
         }
     }
