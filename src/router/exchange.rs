@@ -75,6 +75,8 @@ pub(super) enum Ended {
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
+        // Until its name is known, the server's limit is the only one.
+        self.total = self.by.server.timeout;
         let _place = match self.admit().await {
             Ok(place) => place,
             Err(outcome) => return outcome,
@@ -133,6 +135,15 @@ impl<'w> Walk<'w, '_> {
     pub(super) fn due(&self) -> u64 {
         let total = self.total.map(nanos);
         tighten(self.due, self.started, total)
+    }
+
+    /// Why the request is not to be sent any more, if its time is over.
+    pub(super) fn overdue(&self, now: u64) -> Option<Refusal> {
+        if now >= self.due {
+            return Some(deadline::exceeded());
+        }
+        let text = "its time was over before it could be sent";
+        (now >= self.due()).then(|| Refusal::proxy(504, "request-timeout", text))
     }
 
     fn judge<'j>(
@@ -236,8 +247,8 @@ impl<'w> Walk<'w, '_> {
         let tried = course.tried(&mut place);
         loop {
             let now = router.shard.now();
-            if now >= self.due {
-                return Err(Outcome::Refused(deadline::exceeded()));
+            if let Some(refusal) = self.overdue(now) {
+                return Err(Outcome::Refused(refusal));
             }
             let Some(endpoint) = client.pick(&mut || router.random(), now, tried, hash) else {
                 let text = format!("{} has no replicas", client.target.id);
@@ -256,14 +267,6 @@ impl<'w> Walk<'w, '_> {
                     return Err(Outcome::Refused(refusal.retry(Retry::Always)));
                 }
             };
-            if now >= self.due() {
-                let text = format!("no room at {} in time", client.target.id);
-                return Err(Outcome::Refused(Refusal::proxy(
-                    504,
-                    "request-timeout",
-                    text,
-                )));
-            }
             // Room may come free on another shard, which does not tell.
             if !self.pause(ROOM_NS).await {
                 return Err(Outcome::ClientGone);
