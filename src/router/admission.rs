@@ -8,9 +8,11 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
+use super::deadline;
 use super::exchange::{Outcome, Walk};
 use super::refusal::Refusal;
 use super::server::Server;
+use crate::engine::Key;
 use crate::resilience::admission::Admitted;
 use crate::resilience::nack::{Nack, RETRYABLE_REQUEST};
 
@@ -29,13 +31,23 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A request that waits; it gives up when dropped before it was promoted.
-struct Pending<'s>(Option<&'s Server>);
+/// A request that waits; it gives up when dropped before it was promoted. Either way it leaves the
+/// line: another one would be woken in its stead for ever.
+struct Pending<'s> {
+    server: &'s Server,
+    task: Key,
+    is_promoted: bool,
+}
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if let Some(server) = self.0 {
-            server.admission.give_up();
+        let mut line = self.server.pending.borrow_mut();
+        let at = line.iter().position(|task| *task == self.task);
+        if let Some(at) = at {
+            line.remove(at);
+        }
+        if !self.is_promoted {
+            self.server.admission.give_up();
         }
     }
 }
@@ -52,24 +64,39 @@ impl<'w> Walk<'w, '_> {
             Admitted::Refused => return Err(Outcome::Refused(self.overloaded())),
             Admitted::Waits => {}
         }
-        let mut pending = Pending(Some(server));
         let shard = &self.by.router.shard;
-        let mut queued = false;
+        let task = shard.this_task();
+        server.pending.borrow_mut().push_back(task);
+        let mut pending = Pending {
+            server,
+            task,
+            is_promoted: false,
+        };
+        self.due = self.brought();
+        let due = self.due();
         poll_fn(|_| {
+            if shard.now() >= due {
+                let refusal = match due == self.due {
+                    true => deadline::exceeded(),
+                    false => self.overloaded(),
+                };
+                return Poll::Ready(Err(Outcome::Refused(refusal)));
+            }
             if server.admission.promote(limits) {
-                pending.0 = None;
+                pending.is_promoted = true;
                 return Poll::Ready(Ok(Some(Place(server))));
             }
-            if shard.now() >= self.due() {
-                return Poll::Ready(Err(Outcome::Refused(self.overloaded())));
-            }
-            if !std::mem::replace(&mut queued, true) {
-                server.pending.borrow_mut().push_back(shard.this_task());
-            }
-            self.timer.set(shard.now() + LOOK_NS);
+            self.timer.set((shard.now() + LOOK_NS).min(due));
             self.poll_client_gone().map(|()| Err(Outcome::ClientGone))
         })
         .await
+    }
+
+    /// The deadline that it brings, which is taken off it later.
+    fn brought(&self) -> u64 {
+        let believed = !self.by.server.clear_context;
+        let fields = &self.head.fields;
+        deadline::given(fields, fields.names(), &self.by.router.shard, believed)
     }
 
     fn overloaded(&self) -> Refusal {
