@@ -13,6 +13,8 @@ use super::exchange::{Outcome, Walk};
 use super::refusal::Refusal;
 use super::server::Server;
 use crate::engine::Key;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::resilience::admission::Admitted;
 use crate::resilience::nack::{Nack, RETRYABLE_REQUEST};
 
@@ -24,6 +26,10 @@ pub struct Place<'s>(&'s Server);
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::PlaceLeaked) {
+            return;
+        }
         self.0.admission.leave();
         if let Some(task) = self.0.pending.borrow_mut().pop_front() {
             self.0.router().shard.wake(task);
@@ -43,6 +49,8 @@ impl Drop for Pending<'_> {
     fn drop(&mut self) {
         let mut line = self.server.pending.borrow_mut();
         let at = line.iter().position(|task| *task == self.task);
+        #[cfg(feature = "planted-bugs")]
+        let at = at.filter(|_| !planted(Bug::LineLeaked));
         if let Some(at) = at {
             line.remove(at);
         }

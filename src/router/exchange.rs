@@ -139,6 +139,10 @@ impl<'w> Walk<'w, '_> {
 
     /// Why the request is not to be sent any more, if its time is over.
     pub(super) fn overdue(&self, now: u64) -> Option<Refusal> {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::SentLate) {
+            return None;
+        }
         if now >= self.due {
             return Some(deadline::exceeded());
         }

@@ -10,6 +10,8 @@
 use std::net::SocketAddr;
 
 use crate::config::resolved::ServicePolicy;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::http::{Method, Name, ResponseHead};
 use crate::resilience::backoff::Place;
 use crate::resilience::classify::{Class, Exchange, Failure, MethodClass, Reply, grpc_status};
@@ -154,6 +156,10 @@ impl Judge<'_> {
         let Some(shared) = &self.client else {
             return false;
         };
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RequeueUncharged) {
+            return self.course.attempts < MOST_ATTEMPTS && now < self.due;
+        }
         let granted = self.course.attempts < MOST_ATTEMPTS
             && now < self.due
             && self.course.requeues < shared.requeues.requeues_per_request(now)
@@ -168,6 +174,10 @@ impl Judge<'_> {
         let mut place = self.course.backoff;
         let after = self.policy.backoff.next(&mut place, random);
         let in_time = now.saturating_add(after) < self.due;
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RetryUncharged) {
+            return (in_time && self.course.attempts < MOST_ATTEMPTS).then_some(after);
+        }
         if !in_time || self.course.attempts >= MOST_ATTEMPTS || !shared.retries.withdraw(now) {
             return None;
         }
