@@ -25,6 +25,7 @@ both_drivers!(
     policies_are_by_name,
     requests_at_once_are_limited,
     pending_requests_wait_for_a_place,
+    waiting_for_a_place_ends,
     room_at_a_replica_is_limited,
     like_requests_meet_at_one_replica,
     every_balancer_serves,
@@ -395,6 +396,29 @@ fn pending_requests_wait_for_a_place(driver: Driver) {
     for client in &mut clients {
         assert_eq!(client.response().text(), "served");
     }
+}
+
+fn waiting_for_a_place_ends(driver: Driver) {
+    let backend = Backend::echo();
+    let server = "maxConcurrentRequests: 1, maxPendingRequests: 3, timeoutMs: 700";
+    let proxy = Setup::to(driver, backend.addr).server(server).start();
+    // Its body does not come: it keeps the place.
+    let mut first = proxy.client();
+    first.send("POST / HTTP/1.1\r\nHost: web\r\nContent-Length: 1\r\n\r\n");
+    wait_for("the first", || {
+        proxy.metric(r#"ringlink_requests_active{rt="it"}"#) == 1.0
+    });
+    let response = with_deadline(&mut proxy.client(), Duration::from_millis(100));
+    assert_eq!(
+        (response.status, response.field("l5d-err")),
+        (504, Some("deadline-exceeded"))
+    );
+    let response = proxy.client().get("/");
+    assert_eq!(
+        (response.status, response.field("l5d-err")),
+        (503, Some("overloaded"))
+    );
+    assert!(backend.requests().is_empty());
 }
 
 fn room_at_a_replica_is_limited(driver: Driver) {

@@ -99,6 +99,16 @@ const ROUTER_COUNTERS: &[Of<RouterSnapshot, u64>] = &[
     ),
     ("retries", "Attempts after the first", |r| r.retries),
     (
+        "requeues",
+        "Of these, those of a request that was never delivered",
+        |r| r.requeues,
+    ),
+    (
+        "upstream_stale",
+        "Of these, those whose pooled connection had been closed",
+        |r| r.stale,
+    ),
+    (
         "client_gone",
         "Requests whose client left before the end of the response",
         |r| r.client_gone,
@@ -117,6 +127,11 @@ const ROUTER_GAUGES: &[Of<RouterSnapshot, u64>] = &[
         "upstream_idle_connections",
         "Idle pooled connections to backends",
         |r| r.idle_connections,
+    ),
+    (
+        "upstream_waiters",
+        "Requests that wait for room at a backend",
+        |r| r.waiters,
     ),
     (
         "binding_cache_entries",

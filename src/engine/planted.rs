@@ -37,10 +37,28 @@ pub enum Bug {
     RouterLeaked,
     /// A router that is gone goes on wishing to know of its names.
     WishesKept,
+    /// A retry is granted, and no budget charged.
+    RetryUncharged,
+    /// A requeue is granted, and no budget charged.
+    RequeueUncharged,
+    /// A request whose time is over is sent.
+    SentLate,
+    /// A body that is sent again lacks its first piece.
+    PieceLost,
+    /// A request that is over keeps its place at the server.
+    PlaceLeaked,
+    /// A request that waits for a place stays in the line.
+    LineLeaked,
+    /// A request that waited for room at a replica is counted for ever.
+    WaiterLeaked,
+    /// Room at a replica is not looked at.
+    RoomIgnored,
+    /// A probe that told nothing is never ended.
+    ProbeKept,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 14] = [
+    pub const ALL: [Bug; 23] = [
         Bug::AnsweredTwice,
         Bug::EndLost,
         Bug::CutLooksWhole,
@@ -55,6 +73,15 @@ impl Bug {
         Bug::DescriptorLeaked,
         Bug::RouterLeaked,
         Bug::WishesKept,
+        Bug::RetryUncharged,
+        Bug::RequeueUncharged,
+        Bug::SentLate,
+        Bug::PieceLost,
+        Bug::PlaceLeaked,
+        Bug::LineLeaked,
+        Bug::WaiterLeaked,
+        Bug::RoomIgnored,
+        Bug::ProbeKept,
     ];
 }
 

@@ -16,6 +16,8 @@ use super::door::{Door, Level};
 use super::exchange::{Outcome, Walk, after};
 use super::refusal::{Lines, Refusal, Retry};
 use crate::config::resolved::ServicePolicy;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::engine::{NEVER, Shard};
 use crate::resilience::admission::Admitted;
 use crate::resilience::nack::{Nack, RETRYABLE_REQUEST};
@@ -42,6 +44,10 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::PlaceLeaked) {
+            return;
+        }
         self.door.bounds.admission.leave();
         wake_next(&self.door, &self.shard);
     }
@@ -89,6 +95,10 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if self.is_pending {
             self.door.bounds.admission.give_up();
+        }
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::LineLeaked) {
+            return;
         }
         self.door.waiters.leave(self.number);
         wake_next(self.door, self.shard);

@@ -60,6 +60,13 @@ impl<'w> Walk<'w, '_> {
                 }
             },
         };
+        let now = router.shard.now();
+        if let Some(refusal) = self.overdue(now) {
+            // Making the connection took all the time that there was: the next one has it.
+            let reaper = router.reaper.get();
+            client.pool.put(addr, connection, now, reaper, policy);
+            return Ended::Outcome(Outcome::Refused(refusal));
+        }
         let mut upstream = Exchange::new(connection, reused);
         self.send_head(&mut upstream, leaf, edits, policy);
         let mut clock = Clock::start(self, policy);
@@ -147,7 +154,7 @@ impl<'w> Walk<'w, '_> {
         let connecting =
             Connecting::start(shard, endpoint.addr, policy.no_delay).map_err(Ended::Failed)?;
         self.timer
-            .set(after(shard.now(), policy.connect_timeout).min(self.due));
+            .set(after(shard.now(), policy.connect_timeout).min(self.due()));
         let connected = poll_fn(|_| {
             if let Poll::Ready(connected) = connecting.poll() {
                 return Poll::Ready(connected.map_err(Ended::Failed));

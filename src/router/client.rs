@@ -265,6 +265,13 @@ impl Clients {
         });
     }
 
+    /// Requests that wait for room at a replica.
+    #[must_use]
+    pub fn waiters(&self) -> usize {
+        let by_target = self.by_target.borrow();
+        by_target.values().map(|client| client.waiters.get()).sum()
+    }
+
     /// Idle connections in all pools.
     #[must_use]
     pub fn idle_connections(&self) -> usize {

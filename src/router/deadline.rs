@@ -20,20 +20,9 @@ fn clocks(shard: &Shard) -> Clocks {
     }
 }
 
-/// Takes the deadline off a request, which has these names: when it is, on the shard's clock. Of
-/// several the earliest counts; what is none is ignored, as in linkerd. A client that is not
-/// `believed` has none to give.
-pub fn take(fields: &mut Fields, names: Names, shard: &Shard, believed: bool) -> u64 {
-    if !names.meets(TAKEN) {
-        return NEVER;
-    }
-    let due = given(fields, names, shard, believed);
-    fields.remove_all(TAKEN);
-    due
-}
-
-/// When the deadline of a request is, which stays where it is.
-#[must_use]
+/// The deadline that a request brings, which has these names: when it is, on the shard's clock;
+/// [`NEVER`] if it brings none. Of several the earliest counts; what is none is ignored, as in
+/// linkerd. A client that is not `believed` has none to give.
 pub fn given(fields: &Fields, names: Names, shard: &Shard, believed: bool) -> u64 {
     if !believed || !names.meets(TAKEN) {
         return NEVER;
@@ -42,6 +31,15 @@ pub fn given(fields: &Fields, names: Names, shard: &Shard, believed: bool) -> u6
     let deadlines = given.filter_map(|(_, _, value)| Deadline::parse(value.trim_ascii()));
     let deadline = deadlines.reduce(Deadline::combine);
     deadline.map_or(NEVER, |deadline| deadline.due(clocks(shard)))
+}
+
+/// Takes the deadline off a request; the same as [`given`].
+pub fn take(fields: &mut Fields, names: Names, shard: &Shard, believed: bool) -> u64 {
+    let due = given(fields, names, shard, believed);
+    if names.meets(TAKEN) {
+        fields.remove_all(TAKEN);
+    }
+    due
 }
 
 /// Writes the line that tells the replica when the request's time is over; none for one without.

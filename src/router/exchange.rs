@@ -86,6 +86,8 @@ pub(super) enum Ended {
 impl<'w> Walk<'w, '_> {
     /// Takes the request to its end.
     pub async fn run(&mut self) -> Outcome {
+        // Until its name is known, the server's limit is the only one.
+        self.total = self.by.server.timeout;
         if self.by.at.has_door()
             && let Err(outcome) = self.admit().await
         {
@@ -157,6 +159,19 @@ impl<'w> Walk<'w, '_> {
         tighten(self.due, self.started, total)
     }
 
+    /// Why the request is not to be sent any more, if its time is over.
+    pub(super) fn overdue(&self, now: u64) -> Option<Refusal> {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::SentLate) {
+            return None;
+        }
+        if now >= self.due {
+            return Some(deadline::exceeded());
+        }
+        let text = "its time was over before it could be sent";
+        (now >= self.due()).then(|| Refusal::proxy(504, "request-timeout", text))
+    }
+
     fn judge<'j>(
         &self,
         route: &'j Route,
@@ -184,6 +199,7 @@ impl<'w> Walk<'w, '_> {
         edits: &Edits<'w>,
         course: &mut Course,
     ) -> Ended {
+        let stats = &self.by.router.stats;
         let mut fresh = false;
         loop {
             course.attempts += 1;
@@ -196,15 +212,21 @@ impl<'w> Walk<'w, '_> {
                 Err(outcome) => return Ended::Outcome(outcome),
             };
             let judge = self.judge(route, service, leaf, course);
-            match self.attempt(leaf, edits, &endpoint, fresh, judge).await {
+            let counter = match self.attempt(leaf, edits, &endpoint, fresh, judge).await {
                 ended @ Ended::Outcome(_) => return ended,
                 ended @ Ended::Retry { .. } => {
                     course.avoid(endpoint);
                     return ended;
                 }
                 // Paid for already.
-                Ended::Requeue => course.avoid(endpoint),
-                Ended::Failed(refusal) if self.is_stale(&refusal, fresh) => fresh = true,
+                Ended::Requeue => {
+                    course.avoid(endpoint);
+                    &stats.requeues
+                }
+                Ended::Failed(refusal) if self.is_stale(&refusal, fresh) => {
+                    fresh = true;
+                    &stats.stale
+                }
                 Ended::Failed(refusal) => {
                     course.avoid(endpoint);
                     let now = self.by.router.shard.now();
@@ -214,12 +236,14 @@ impl<'w> Walk<'w, '_> {
                     if !(never_sent && judge.requeue(now)) {
                         return Ended::Failed(refusal);
                     }
+                    &stats.requeues
                 }
-            }
+            };
             if course.attempts > MOST_ATTEMPTS {
                 let text = "it was sent too often already";
                 return Ended::Failed(Refusal::backend(502, "too-many-attempts", text));
             }
+            counter.set(counter.get() + 1);
             self.count_retry();
         }
     }
@@ -241,8 +265,8 @@ impl<'w> Walk<'w, '_> {
     fn pick<'c>(&self, client: &'c Rc<Client>, course: &Course) -> Result<Picked<'c>, Outcome> {
         let router = self.by.router;
         let now = router.shard.now();
-        if now >= self.due {
-            return Err(Outcome::Refused(deadline::exceeded()));
+        if let Some(refusal) = self.overdue(now) {
+            return Err(Outcome::Refused(refusal));
         }
         let hash = client.hash_by(|key| hash(key, self.head, self.request));
         let random = &mut || router.random();
@@ -274,11 +298,6 @@ impl<'w> Walk<'w, '_> {
                 Picked::At(endpoint) => return Ok(endpoint),
                 Picked::Later(waiting) => waiting,
             };
-            if self.by.router.shard.now() >= self.due() {
-                let text = format!("no room at {} in time", client.target.id);
-                let refusal = Refusal::proxy(504, "request-timeout", text);
-                return Err(Outcome::Refused(refusal));
-            }
             // Room may come free on another shard, which does not tell.
             if !self.pause(ROOM_NS).await {
                 return Err(Outcome::ClientGone);

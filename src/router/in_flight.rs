@@ -95,6 +95,8 @@ impl Drop for InFlight {
                     );
                 }
             }
+            #[cfg(feature = "planted-bugs")]
+            Outcome::Abandoned if planted(Bug::ProbeKept) => {}
             Outcome::Abandoned => cell.on_ignored(self.is_probe),
         }
     }

@@ -183,6 +183,7 @@ impl Router {
         let mut snapshot = self.stats.snapshot();
         snapshot.active_connections = connections;
         snapshot.idle_connections = self.clients.idle_connections() as u64;
+        snapshot.waiters = self.clients.waiters() as u64;
         snapshot.bound_names = self.binder.len() as u64;
         snapshot
     }

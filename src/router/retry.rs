@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use crate::balance::Endpoint;
 use crate::config::resolved::ServicePolicy;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::http::{Method, Name, ResponseHead};
 use crate::resilience::backoff::Place;
 use crate::resilience::classify::{Class, Exchange, Failure, MethodClass, Reply, grpc_status};
@@ -154,6 +156,10 @@ impl Judge<'_> {
         let Some(shared) = self.client.shared() else {
             return false;
         };
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RequeueUncharged) {
+            return self.course.attempts < MOST_ATTEMPTS && now < self.due;
+        }
         let granted = self.client.replica_count() > 1
             && self.course.attempts < MOST_ATTEMPTS
             && now < self.due
@@ -169,6 +175,10 @@ impl Judge<'_> {
         let mut place = self.course.backoff;
         let after = self.policy.backoff.next(&mut place, random);
         let in_time = now.saturating_add(after) < self.due;
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RetryUncharged) {
+            return (in_time && self.course.attempts < MOST_ATTEMPTS).then_some(after);
+        }
         if !in_time || self.course.attempts >= MOST_ATTEMPTS || !shared.retries.withdraw(now) {
             return None;
         }

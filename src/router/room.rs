@@ -8,6 +8,8 @@ use std::cell::Cell;
 
 use super::client::Client;
 use crate::balance::Endpoint;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 
 /// Whether a request may go.
 pub enum Room<'c> {
@@ -24,6 +26,10 @@ pub struct Waiting<'c>(&'c Cell<usize>);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::WaiterLeaked) {
+            return;
+        }
         self.0.set(self.0.get() - 1);
     }
 }
@@ -34,6 +40,10 @@ impl Client {
     pub fn room(&self, endpoint: &Endpoint) -> Room<'_> {
         let rules = self.rules.borrow();
         let policy = &rules.policy;
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::RoomIgnored) {
+            return Room::Free;
+        }
         if endpoint.outstanding() < policy.max_size {
             return Room::Free;
         }

@@ -39,6 +39,17 @@ impl Waiters {
         }
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.borrow().len()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Whether it is this one's turn.
     #[must_use]
     pub fn is_next(&self, number: u64) -> bool {

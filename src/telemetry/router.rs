@@ -21,6 +21,8 @@ pub struct RouterStats {
     pub connect_failures: Cell<u64>,
     pub reuses: Cell<u64>,
     pub retries: Cell<u64>,
+    pub requeues: Cell<u64>,
+    pub stale: Cell<u64>,
     pub client_gone: Cell<u64>,
     pub truncated: Cell<u64>,
 }
@@ -46,7 +48,14 @@ pub struct RouterSnapshot {
     pub connect_failures: u64,
     /// Requests sent on a pooled connection.
     pub reuses: u64,
+    /// Attempts after the first, of whatever kind.
     pub retries: u64,
+    /// Of those, the requeues: the attempt before was never delivered.
+    pub requeues: u64,
+    /// Of those, the ones for a pooled connection that turned out to be closed.
+    pub stale: u64,
+    /// Requests that wait for room at a backend.
+    pub waiters: u64,
     /// Requests whose client left before the response's end.
     pub client_gone: u64,
     /// Responses cut short by their backend.
@@ -76,6 +85,8 @@ impl Default for RouterStats {
             connect_failures: Cell::default(),
             reuses: Cell::default(),
             retries: Cell::default(),
+            requeues: Cell::default(),
+            stale: Cell::default(),
             client_gone: Cell::default(),
             truncated: Cell::default(),
         }
@@ -131,6 +142,9 @@ impl RouterStats {
             connect_failures: self.connect_failures.get(),
             reuses: self.reuses.get(),
             retries: self.retries.get(),
+            requeues: self.requeues.get(),
+            stale: self.stale.get(),
+            waiters: 0,
             client_gone: self.client_gone.get(),
             truncated: self.truncated.get(),
             idle_connections: 0,
@@ -160,6 +174,9 @@ impl RouterSnapshot {
             (&mut self.connect_failures, other.connect_failures),
             (&mut self.reuses, other.reuses),
             (&mut self.retries, other.retries),
+            (&mut self.requeues, other.requeues),
+            (&mut self.stale, other.stale),
+            (&mut self.waiters, other.waiters),
             (&mut self.client_gone, other.client_gone),
             (&mut self.truncated, other.truncated),
             (&mut self.idle_connections, other.idle_connections),

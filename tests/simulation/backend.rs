@@ -3,23 +3,31 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::rc::Rc;
 
 use ringlink::engine::driver::Fd;
 use ringlink::engine::{Listener, Shard, Socket};
 
 use crate::chance::{Direction, Rng, belongs, body, mix};
-use crate::ledger::{Arrival, Ledger};
+use crate::ledger::{Arrival, Ledger, Unseen};
+use crate::rules;
 use crate::wire::{Conn, Event, Framing, Head, Step, chunk};
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
+/// What an answer needs from here to the proxy at most, in a world without faults.
+const ON_ITS_WAY: u64 = 50 * MILLI;
 
 /// How backends behave in a world.
 pub struct Manners {
     pub seed: u64,
     /// Percent of exchanges with a mishap.
     pub mishaps: Cell<u64>,
+    /// Percent of responses that are failures.
+    pub failing: Cell<u64>,
+    /// Backends that fail nearly always, by their bits.
+    pub sick: Cell<u64>,
     /// They close idle connections when they like, and after responses without notice.
     pub closes: Cell<bool>,
     /// Percent of responses that begin before the request's body was read.
@@ -58,6 +66,18 @@ enum Frame {
     Close,
 }
 
+/// Failures: the status, lines of the head, and whether that says that nobody looked.
+const FAILURES: &[(u16, &str, Option<Unseen>)] = &[
+    (500, "", None),
+    (502, "", None),
+    (503, "", None),
+    (503, "Retry-After: 5\r\n", None),
+    (503, "finagle-http-nonretryable-nack: true\r\n", None),
+    (503, "finagle-http-nack: true\r\n", Some(Unseen::Nack)),
+    (503, "Retry-After: 0\r\n", Some(Unseen::Nack)),
+    (502, "l5d-retryable: true\r\n", Some(Unseen::Retryable)),
+];
+
 /// Accepts until its task is cancelled.
 pub async fn listen(shard: Shard, listener: Listener, ledger: Rc<Ledger>, manners: Rc<Manners>) {
     let mut count = 0;
@@ -73,7 +93,16 @@ pub async fn listen(shard: Shard, listener: Listener, ledger: Rc<Ledger>, manner
             Rc::clone(&ledger),
             Rc::clone(&manners),
             seed,
+            bit(&listener),
         ));
+    }
+}
+
+/// The bit of [`Manners::sick`] that is this backend's, by the last byte of its address.
+fn bit(listener: &Listener) -> u64 {
+    match listener.addr().ip() {
+        IpAddr::V4(ip) => 1 << (ip.octets()[3] % 64),
+        IpAddr::V6(_) => 0,
     }
 }
 
@@ -83,6 +112,8 @@ struct Backend {
     manners: Rc<Manners>,
     rng: Rng,
     acc: Vec<u8>,
+    /// Its bit of [`Manners::sick`].
+    bit: u64,
 }
 
 struct Request {
@@ -92,9 +123,21 @@ struct Request {
     got: usize,
     is_head: bool,
     status: u16,
+    /// Lines of its response's head.
+    lines: &'static str,
+    unseen: Option<Unseen>,
+    /// Until when the proxy waits for its response, by the wall clock in ns.
+    due: u64,
 }
 
-async fn serve(shard: Shard, fd: Fd, ledger: Rc<Ledger>, manners: Rc<Manners>, seed: u64) {
+async fn serve(
+    shard: Shard,
+    fd: Fd,
+    ledger: Rc<Ledger>,
+    manners: Rc<Manners>,
+    seed: u64,
+    bit: u64,
+) {
     let socket = Socket::adopt(&shard, fd);
     let mut backend = Backend {
         conn: Conn::new(&shard, socket),
@@ -102,6 +145,7 @@ async fn serve(shard: Shard, fd: Fd, ledger: Rc<Ledger>, manners: Rc<Manners>, s
         manners,
         rng: Rng::new(seed),
         acc: Vec::new(),
+        bit,
     };
     let mut reused = false;
     while let Some(request) = backend.read_head(reused).await {
@@ -149,6 +193,10 @@ impl Backend {
                 .violation(format!("request {id} arrived for {target}"));
         }
         let index = self.ledger.arrive(id, method, reused)?;
+        let asked = self.ledger.get(id).unwrap_or_default();
+        if let Some(wrong) = rules::overdue(head, &asked, self.ledger.bounds.get()) {
+            self.ledger.violation(format!("request {id} {wrong}"));
+        }
         let framing = match head.framing(Framing::Length(0)) {
             Ok(framing) => framing,
             Err(wrong) => {
@@ -164,6 +212,9 @@ impl Backend {
             got: 0,
             is_head: method == "HEAD",
             status: head.number("x-answer").unwrap_or(200) as u16,
+            lines: "",
+            unseen: None,
+            due: rules::told(head).map_or(0, |(_, due)| due),
         })
     }
 
@@ -200,9 +251,21 @@ impl Backend {
                 request.id, request.got, asked.body_len
             ));
         }
-        self.ledger
-            .arrival(request.id, request.index, |arrival| arrival.whole = true);
+        self.arrival(request, |arrival| arrival.whole = true);
         true
+    }
+
+    /// Makes a failure of the response, as often as it is due.
+    fn fail(&mut self, request: &mut Request) {
+        let is_sick = self.manners.sick.get() & self.bit != 0;
+        let percent = if is_sick {
+            90
+        } else {
+            self.manners.failing.get()
+        };
+        if self.rng.percent(percent) {
+            (request.status, request.lines, request.unseen) = self.rng.pick(FAILURES);
+        }
     }
 
     fn mishap(&mut self) -> Mishap {
@@ -224,6 +287,7 @@ impl Backend {
 
     /// One request and its response; false when the connection is over.
     async fn exchange(&mut self, mut request: Request) -> bool {
+        self.fail(&mut request);
         let mishap = self.mishap();
         let early = self.rng.percent(self.manners.early);
         let frame = match self.rng.next() % 10 {
@@ -236,9 +300,9 @@ impl Backend {
         } else {
             frame
         };
-        let id = request.id;
+        let (id, status) = (request.id, request.status);
         self.ledger
-            .tell(|| format!("request {id}: {frame:?} {mishap:?} early {early}"));
+            .tell(|| format!("request {id}: {status} {frame:?} {mishap:?} early {early}"));
         let patience = self.conn.shard.now() + 30 * SECOND;
         if !early && !self.read_body(&mut request, patience).await {
             return false;
@@ -249,6 +313,7 @@ impl Backend {
             Mishap::CloseUnanswered => return false,
             Mishap::Stall => return self.stall().await,
             Mishap::Garbage => {
+                self.arrival(&request, |arrival| arrival.began = true);
                 let junk = b"\x16\x03\x01 this is no response\r\n\r\n".to_vec();
                 self.conn.send(junk, 0, patience).await;
                 return false;
@@ -285,10 +350,13 @@ impl Backend {
         true
     }
 
+    fn arrival(&self, request: &Request, change: impl FnOnce(&mut Arrival)) {
+        self.ledger.arrival(request.id, request.index, change);
+    }
+
     /// Notes that a response which only its connection's end delimits is ended early.
     fn cut_softly(&self, request: &Request) {
-        let cut = |arrival: &mut Arrival| arrival.soft_cut = true;
-        self.ledger.arrival(request.id, request.index, cut);
+        self.arrival(request, |arrival| arrival.soft_cut = true);
     }
 
     /// Waits for the peer to give up.
@@ -310,7 +378,8 @@ impl Backend {
                 format!("HTTP/1.1 {status} Wait\r\nx-id: {id}\r\n\r\n").as_bytes(),
             );
         }
-        let mut head = format!("HTTP/1.1 {status} Yes\r\nx-id: {id}\r\n");
+        let lines = request.lines;
+        let mut head = format!("HTTP/1.1 {status} Yes\r\nx-id: {id}\r\n{lines}");
         let bodiless = request.is_head || matches!(status, 204 | 304);
         match frame {
             Frame::Length if status == 204 => {}
@@ -321,6 +390,8 @@ impl Backend {
         }
         head.push_str("\r\n");
         bytes.extend_from_slice(head.as_bytes());
+        let head_len = bytes.len();
+        self.arrival(request, |arrival| arrival.began = true);
         let patience = self.conn.shard.now() + 60 * SECOND;
         if mishap == Mishap::HalfHead {
             bytes.truncate(self.rng.index(bytes.len() - 1) + 1);
@@ -353,6 +424,12 @@ impl Backend {
                 }
             }
         }
+        if bytes.len() >= head_len {
+            let (status, unseen) = (Some(status), request.unseen);
+            self.arrival(request, |arrival| {
+                (arrival.status, arrival.unseen) = (status, unseen);
+            });
+        }
         let slow = self.rng.percent(self.manners.slow);
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
@@ -374,6 +451,8 @@ impl Backend {
                 self.conn.sleep(pause).await;
             }
         }
+        let in_time = self.conn.shard.wall_clock_ns() + ON_ITS_WAY < request.due;
+        self.arrival(request, |arrival| arrival.in_time = in_time);
         match mishap {
             Mishap::Truncate | Mishap::BadChunk => false,
             Mishap::StallInBody => self.stall().await,

@@ -1,7 +1,10 @@
 //! What was asked, what arrived where, how it ended; and the rules that all of it must keep.
+//! What the drawn policy permits is judged in [`rules`](crate::rules).
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+
+use crate::policy::Bounds;
 
 /// How a request ended, as its client saw it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,19 +30,44 @@ pub struct Arrival {
     pub whole: bool,
     /// The backend ended a close-delimited response early: nobody can tell that from its end.
     pub soft_cut: bool,
+    /// Bytes of a response were sent.
+    pub began: bool,
+    /// The head of a response was sent whole, with this status.
+    pub status: Option<u16>,
+    /// The response was sent well before the time that the proxy waits for it.
+    pub in_time: bool,
+    /// The backend said that it did not look at the request: it was nacked, or a proxy before the
+    /// backend speaks of it so.
+    pub unseen: Option<Unseen>,
+}
+
+/// How a backend says that a request was not looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unseen {
+    Nack,
+    /// `l5d-retryable: true`.
+    Retryable,
 }
 
 /// A request that a client sent, or began to send.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
+    /// The logical name that it is for.
+    pub service: String,
     pub method: &'static str,
     pub idempotent: bool,
     pub body_len: usize,
     pub response_len: usize,
+    /// The status that it asks for.
+    pub wanted: u16,
     /// Its head is not valid: no backend may see it.
     pub malformed: bool,
     /// Nothing that would excuse a failure happens on its way.
     pub must_succeed: bool,
+    /// Nobody else asks for anything meanwhile.
+    pub is_alone: bool,
+    /// When its time is over, by the wall clock in ns, if it says so.
+    pub deadline: Option<u64>,
     pub outcome: Option<Outcome>,
     pub arrivals: Vec<Arrival>,
 }
@@ -54,6 +82,8 @@ pub struct Ledger {
     /// The virtual time, for the story.
     pub now: Cell<u64>,
     next_id: Cell<u64>,
+    /// Of all policies that were in force.
+    pub bounds: Cell<Bounds>,
 }
 
 impl Ledger {
@@ -113,21 +143,6 @@ impl Ledger {
                 wrong = Some("arrived although its head is malformed".to_owned());
             } else if asked.method != method {
                 wrong = Some(format!("arrived as {method}, was sent as {}", asked.method));
-            } else if !asked.arrivals.is_empty() {
-                // The first may come to light after the second: it lay unread when its connection
-                // broke.
-                let new = asked
-                    .arrivals
-                    .iter()
-                    .filter(|arrival| !arrival.reused)
-                    .count();
-                if !asked.idempotent {
-                    wrong = Some("is not idempotent and arrived twice".to_owned());
-                } else if new + usize::from(!reused) > 1 {
-                    wrong = Some("was repeated after it was sent on a new connection".to_owned());
-                } else if asked.arrivals.len() > 1 {
-                    wrong = Some("arrived more than twice".to_owned());
-                }
             }
             asked.arrivals.push(Arrival {
                 reused,
@@ -150,18 +165,32 @@ impl Ledger {
         }
     }
 
+    /// Everything that was asked, by id.
+    pub fn all(&self) -> Vec<(u64, Asked)> {
+        let asked = self.asked.borrow();
+        asked.iter().map(|(id, one)| (*id, one.clone())).collect()
+    }
+
     /// The rules that can only be judged at the end.
     pub fn judge(&self) {
-        let all = self.asked.borrow().clone();
-        for (id, asked) in all {
+        let retried = self.bounds.get().retried;
+        for (id, asked) in self.all() {
             match &asked.outcome {
                 None => self.violation(format!("request {id} has no outcome")),
                 Some(Outcome::Answered(_)) if asked.arrivals.is_empty() => {
                     self.violation(format!("request {id} was answered and never arrived"));
                 }
                 Some(Outcome::Answered(_) | Outcome::Unasked) => {}
+                // What asks for a failure that is retried may have no more attempts left when one of
+                // them finds no connection.
+                Some(_) if asked.wanted >= 500 && retried.permits(asked.method) => {}
                 Some(other) if asked.must_succeed => {
                     self.violation(format!("request {id} should have succeeded: {other:?}"));
+                }
+                Some(Outcome::Refused(_, reason))
+                    if asked.is_alone && matches!(&**reason, "overloaded" | "too-many-waiters") =>
+                {
+                    self.violation(format!("request {id} was alone and refused: {reason}"));
                 }
                 Some(_) => {}
             }

@@ -17,6 +17,8 @@ mod ledger;
 mod listener;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod policy;
+mod rules;
 mod wire;
 mod world;
 
@@ -68,7 +70,7 @@ fn run(seed: u64, verbose: bool) -> Run {
             Report {
                 hash: 0,
                 tally: [0; 4],
-                reached: [0; 9],
+                reached: [0; REACHED.len()],
                 violations: ledger.violations(),
             }
         }
@@ -128,7 +130,7 @@ fn every_seed_keeps_the_promises() {
     let next = AtomicU64::new(first);
     let failing: Mutex<Vec<(u64, Vec<String>)>> = Mutex::new(Vec::new());
     let tally: [AtomicU64; 4] = Default::default();
-    let reached: [AtomicU64; 9] = Default::default();
+    let reached: [AtomicU64; REACHED.len()] = Default::default();
     let started = Instant::now();
     collect_panics();
     std::thread::scope(|scope| {

@@ -2,6 +2,7 @@
 //! a resolver, and whoever switches faults on and off.
 
 mod ending;
+mod health;
 mod reload;
 mod slow;
 
@@ -25,6 +26,7 @@ use crate::backend::{self, Manners};
 use crate::chance::Rng;
 use crate::client::{self, Item, Leave, Script, Style};
 use crate::ledger::Ledger;
+use crate::policy::Policy;
 
 const MILLI: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
@@ -51,6 +53,8 @@ pub struct Plan {
     buffers: (u16, u32),
     backends: usize,
     mishaps: u64,
+    /// Percent of responses that are failures.
+    failing: u64,
     clients: usize,
     identifier: u64,
     max_connections: usize,
@@ -89,7 +93,7 @@ impl Plan {
         let counts: &[u16] = if calm { &[256] } else { &[16, 32, 64, 128] };
         Plan {
             seed,
-            faults: if calm || rng.percent(10) {
+            faults: if calm || rng.percent(20) {
                 Faults::none()
             } else {
                 Faults::from_seed(seed)
@@ -99,6 +103,7 @@ impl Plan {
             buffers: (rng.pick(counts), rng.pick(&[4096, 8192, 16384])),
             backends: rng.between(1, 4) as usize,
             mishaps: if calm { 0 } else { rng.pick(&[0, 5, 30]) },
+            failing: if calm { 0 } else { rng.pick(&[0, 5, 40]) },
             clients: if rng.percent(10) {
                 30
             } else {
@@ -114,6 +119,17 @@ impl Plan {
         }
     }
 
+    /// Only backends fail here, if anything does.
+    fn is_trusty(&self) -> bool {
+        self.faults == Faults::none()
+    }
+
+    /// The policy under a variant of the configuration.
+    fn policy(&self, variant: u64) -> Policy {
+        let crowd = self.large || self.clients > 12;
+        Policy::draw(self.seed, variant, self.calm, crowd)
+    }
+
     /// The configuration; `variant` 0 is the first.
     fn yaml(&self, variant: u64) -> String {
         let identifier = match self.identifier {
@@ -123,6 +139,7 @@ impl Plan {
             3 => "{kind: io.l5d.path, segments: 1, consume: true}",
             _ => "[{kind: io.l5d.header.token, header: x-absent}, {kind: io.l5d.path}]",
         };
+        let policy = self.policy(variant);
         let drains = matches!(self.ending, Ending::Drain(_));
         let (short, idle) = match (self.calm, drains) {
             (true, _) => (12_000, 60_000),
@@ -133,21 +150,24 @@ impl Plan {
             "routers:
 - protocol: http
   servers:
-  - port: 4140
-    ip: 10.0.1.1
-    headerReadTimeoutMs: {short}
-    bodyTimeoutMs: {short}
-    serverSession: {{idleTimeMs: {idle}}}
+  - {{
+      port: 4140,
+      ip: 10.0.1.1,
+      headerReadTimeoutMs: {short},
+      bodyTimeoutMs: {short},
+      {server}
+      serverSession: {{idleTimeMs: {idle}}}
+    }}
   identifier: {identifier}
   bindingTimeoutMs: {binding}
   bindingCache: {{paths: {paths}}}
   maxHeadersKB: 8
-  client:
-    connectTimeoutMs: {connect}
-    bodyTimeoutMs: {short}
-    requestAttemptTimeoutMs: {short}
-    hostConnectionPool: {{idleTimeMs: {pool_idle}, maxIdle: {max_idle}}}
-  service: {{totalTimeoutMs: {total}}}
+  client: {{
+    bodyTimeoutMs: {short},
+    {client}
+    hostConnectionPool: {{{pool} idleTimeMs: {pool_idle}, maxIdle: {max_idle}}}
+  }}
+  service: {{{service}}}
   dtab: |
     /svc => /$/inet ;
     /svc/a => /$/inet/{a}/80 ;
@@ -168,12 +188,14 @@ impl Plan {
                 true => 2 + variant % 2,
                 false => 100,
             },
-            connect = if self.calm { 10_000 } else { 400 },
             max_idle = match self.seed.is_multiple_of(5) {
                 true => 1 + variant % 3,
                 false => 16,
             },
-            total = short * 2,
+            server = policy.server,
+            client = policy.client,
+            pool = policy.pool,
+            service = policy.service,
         )
     }
 }
@@ -227,6 +249,8 @@ pub struct World {
     numbers: usize,
     reloaded: [u64; 3],
     registry: Rc<RefCell<slow::Registry>>,
+    /// What was seen while it ran.
+    seen: health::Seen,
     /// Clients that are not done.
     busy: Rc<Cell<usize>>,
     settled: Rc<Cell<bool>>,
@@ -235,7 +259,7 @@ pub struct World {
 }
 
 /// What must not stay untried over many seeds.
-pub const REACHED: [&str; 9] = [
+pub const REACHED: [&str; 20] = [
     "reuses",
     "retries",
     "hand-overs",
@@ -245,13 +269,24 @@ pub const REACHED: [&str; 9] = [
     "reloads",
     "routers replaced",
     "servers gone and back",
+    "requeues",
+    "deadlines exceeded",
+    "timeouts",
+    "overloads",
+    "rooms full",
+    "waits for room",
+    "waits for a place",
+    "ejections",
+    "probes",
+    "most replicas ejected",
+    "bodies sent again",
 ];
 
 /// What a run came to.
 pub struct Report {
     pub hash: u64,
     pub tally: [u64; 4],
-    pub reached: [u64; 9],
+    pub reached: [u64; 20],
     pub violations: Vec<String>,
 }
 
@@ -279,6 +314,8 @@ impl World {
         let manners = Rc::new(Manners {
             seed: plan.seed,
             mishaps: Cell::new(plan.mishaps),
+            failing: Cell::new(plan.failing),
+            sick: Cell::new(0),
             closes: Cell::new(!plan.calm),
             early: mild.pick(&[10, 10, 60]),
             until_close: mild.pick(&[5, 20, 80]),
@@ -291,6 +328,7 @@ impl World {
         let around = Rc::new(reload::Around {
             wishes: Rc::default(),
             mails: Rc::default(),
+            admissions: Rc::default(),
             loads: Loads::new(shards, plan.max_connections),
             seed: plan.seed,
         });
@@ -309,6 +347,7 @@ impl World {
             dtab: Dtab::empty(),
             policies: Rc::default(),
             registry: Rc::default(),
+            seen: health::Seen::default(),
             busy: Rc::default(),
             settled: Rc::default(),
             manners,
@@ -341,6 +380,7 @@ impl World {
         let config = config::load(&self.plan.yaml(0)).expect("a valid configuration");
         let config = Arc::new(config.routers[0].clone());
         self.dtab = config.dtab.clone();
+        self.govern(0);
         self.policies = Rc::new((config.client.clone(), config.service.clone()));
         for id in 0..self.plan.shards {
             let driver = self.net.driver(Role::Proxy);
@@ -366,6 +406,15 @@ impl World {
                 driver: driver_id,
             });
         }
+    }
+
+    /// A policy is in force from now on.
+    fn govern(&self, variant: u64) {
+        let policy = self.plan.policy(variant);
+        self.ledger.tell(|| format!("policy: {policy:?}"));
+        let mut bounds = self.ledger.bounds.get();
+        bounds.widen(policy.bounds);
+        self.ledger.bounds.set(bounds);
     }
 
     /// Turns everything until `done` or the time has come; false if the time came first.
@@ -397,6 +446,7 @@ impl World {
                 continue;
             }
             self.rounds = 0;
+            self.look();
             if done(self) {
                 return true;
             }
@@ -436,6 +486,19 @@ impl World {
         self.rng.pick(&["a", "b", "u", "u", "lit"])
     }
 
+    /// The deadline of a request of a connection that is begun then: when it was set, when it is.
+    fn deadline(&mut self, start: u64) -> Option<(u64, u64)> {
+        if !self.rng.percent(25) {
+            return None;
+        }
+        let set = self.peer.wall_clock_ns() + (start - self.net.now());
+        let given = match self.plan.calm {
+            true => 300_000,
+            false => self.rng.between(1, 2500),
+        };
+        Some((set, set + given * MILLI))
+    }
+
     fn script(&mut self) -> Script {
         let calm = self.plan.calm;
         let style = match self.rng.next() % 100 {
@@ -451,6 +514,7 @@ impl World {
         } else {
             self.rng.between(1, 6)
         };
+        let start = self.net.now() + self.rng.between(0, self.plan.fault_time / 2);
         let mut items: Vec<Item> = Vec::new();
         for index in 0..count {
             let service = self.service();
@@ -460,13 +524,14 @@ impl World {
             } else {
                 Style::Plain
             };
-            items.push(client::item(
-                &mut self.rng,
-                &self.ledger,
+            let wish = client::Wish {
                 service,
                 style,
-                calm,
-            ));
+                must_succeed: calm,
+                is_alone: false,
+                deadline: self.deadline(start),
+            };
+            items.push(client::item(&mut self.rng, &self.ledger, &wish));
         }
         let now = self.net.now();
         let leave = match self.rng.next() % 100 {
@@ -478,7 +543,7 @@ impl World {
         };
         Script {
             remote: proxy_addr(),
-            start: now + self.rng.between(0, self.plan.fault_time / 2),
+            start,
             items,
             pipelined: self.rng.percent(30),
             read_pause: if self.rng.percent(if self.plan.large { 60 } else { 15 }) {
@@ -512,6 +577,7 @@ impl World {
         }
         self.end();
         self.ledger.judge();
+        self.judge_budgets();
         for violation in self.net.violations() {
             self.ledger
                 .violation(format!("the engine broke a rule: {violation}"));

@@ -6,6 +6,8 @@
 //! again; one whose response has begun need not.
 
 use crate::engine::Buf;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 
 /// Buffers that one request holds at most.
 const MOST: usize = 8;
@@ -63,6 +65,10 @@ impl Kept {
 
     pub fn rewind(&mut self) {
         self.next = 0;
+        #[cfg(feature = "planted-bugs")]
+        if planted(Bug::PieceLost) {
+            self.next = self.count.min(1);
+        }
     }
 
     /// Lets go of what was sent; what is still to be sent again goes when it was.

@@ -153,7 +153,7 @@ mod tests {
         let found = Identifiers::new(&[identifier])
             .identify(&prefix, &mut head, &mut name)
             .map(|_| ());
-        found.map_err(|refusal| refusal.text.into_owned())?;
+        found.map_err(|refusal| refusal.text.to_string())?;
         Ok((Path::from_encoded(&name).to_string(), head))
     }
 

@@ -11,10 +11,11 @@ impl World {
         let mut acts: Vec<(u64, u64)> = Vec::new();
         if !self.plan.calm && self.rng.percent(40) {
             for _ in 0..self.rng.between(1, 9) {
-                acts.push((
-                    start + self.rng.between(1, self.plan.fault_time),
-                    self.rng.next() % 5,
-                ));
+                let act = match self.rng.next() % 9 {
+                    act @ 0..5 if !self.plan.is_trusty() => act,
+                    act => act % 3 + 6,
+                };
+                acts.push((start + self.rng.between(1, self.plan.fault_time), act));
             }
         }
         if self.plan.reloads {
@@ -30,7 +31,8 @@ impl World {
         for (time, act) in acts {
             self.run(time, |_| false);
             ended |= act == 10;
-            let victim = backend_addr(self.rng.index(self.plan.backends));
+            let index = self.rng.index(self.plan.backends);
+            let victim = backend_addr(index);
             self.ledger.tell(|| format!("act {act} on {victim}"));
             match act {
                 0 => self.net.blackhole(victim, true),
@@ -40,6 +42,13 @@ impl World {
                 4 => self.net.reset_peer(proxy_addr()),
                 5 if ended => {}
                 5 => self.reload(),
+                // The backends' bits are those of their last bytes.
+                6 => self
+                    .manners
+                    .sick
+                    .set(self.manners.sick.get() ^ (2 << index)),
+                7 => self.net.refuse(victim, true),
+                8 => self.net.refuse(victim, false),
                 _ => match self.plan.ending {
                     Ending::Stop(_) => self.stop(),
                     _ => self.drain(),
@@ -53,6 +62,8 @@ impl World {
         self.ledger.tell(|| "the faults stop".to_owned());
         self.net.set_faults(Faults::none());
         self.manners.mishaps.set(0);
+        self.manners.failing.set(0);
+        self.manners.sick.set(0);
         for index in 0..self.plan.backends {
             self.net.blackhole(backend_addr(index), false);
             self.net.refuse(backend_addr(index), false);
@@ -81,8 +92,15 @@ impl World {
         self.run(rest, |_| false);
         let before: Vec<u64> = self.requests();
         for _ in 0..60 {
+            let wish = client::Wish {
+                service: "u",
+                style: Style::SlowWriter,
+                must_succeed: self.plan.policy(0).is_lenient,
+                is_alone: true,
+                deadline: None,
+            };
             let items = (0..2)
-                .map(|_| client::item(&mut self.rng, &self.ledger, "u", Style::SlowWriter, true))
+                .map(|_| client::item(&mut self.rng, &self.ledger, &wish))
                 .collect();
             self.spawn_client(Script {
                 remote: proxy_addr(),
@@ -112,28 +130,6 @@ impl World {
             .violation("a shard takes no connections any more".to_owned());
     }
 
-    /// How often the rarer ways through the router were taken, in the order of `REACHED`.
-    pub(super) fn reached(&self) -> [u64; 9] {
-        let mut sums = [0; 9];
-        sums[6..].copy_from_slice(&self.reloaded);
-        for proxy in &self.proxies {
-            let router = proxy.router();
-            let stats = &router.stats;
-            let counts = [
-                stats.reuses.get(),
-                stats.retries.get(),
-                stats.handed_over.get(),
-                stats.truncated.get(),
-                stats.client_gone.get(),
-                proxy.shard.counters().driver.no_buffers,
-            ];
-            for (sum, count) in sums.iter_mut().zip(counts) {
-                *sum += count;
-            }
-        }
-        sums
-    }
-
     pub(super) fn requests(&self) -> Vec<u64> {
         let routers = self.proxies.iter().map(ProxyShard::router);
         routers.map(|router| router.stats.requests.get()).collect()
@@ -152,6 +148,7 @@ impl World {
         if !drained {
             self.ledger.violation("the proxy does not drain".to_owned());
         }
+        self.judge_places();
         // Idle connections to backends grow old.
         let rest = self.net.now() + 10 * SECOND;
         self.run(rest, |_| false);
@@ -199,6 +196,7 @@ impl World {
                 self.asked_in_vain(index),
             ),
             ("connections are idle", router.clients.idle_connections()),
+            ("requests wait for room", router.clients.waiters()),
             ("tasks panicked", counters.panics as usize),
         ];
         for (what, count) in zeroes {

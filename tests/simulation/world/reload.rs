@@ -6,6 +6,7 @@ use std::rc::Weak;
 use ringlink::balance::Place;
 use ringlink::config::resolved;
 use ringlink::engine::Key;
+use ringlink::resilience::admission::Admission;
 use ringlink::router::HandOver;
 use ringlink::router::door::Bounds;
 use ringlink::router::server::{Server, accept, adopt};
@@ -18,6 +19,8 @@ pub(super) struct Around {
     pub wishes: Rc<RefCell<Vec<(usize, usize, Wish)>>>,
     pub mails: Rc<RefCell<Vec<Sender<Mail>>>>,
     pub loads: Loads,
+    /// Of each server, by its number.
+    pub admissions: Rc<RefCell<BTreeMap<usize, Arc<Admission>>>>,
     pub seed: u64,
 }
 
@@ -62,6 +65,15 @@ impl Around {
         Router::new(shard, Settings::new(Arc::clone(config)), around)
     }
 
+    /// What the shards know together of a server.
+    fn bounds(&self, number: usize) -> Bounds {
+        let mut admissions = self.admissions.borrow_mut();
+        Bounds {
+            admission: Arc::clone(admissions.entry(number).or_default()),
+            ..Bounds::default()
+        }
+    }
+
     fn hand_over(&self) -> HandOver {
         let siblings = Rc::clone(&self.mails);
         Rc::new(move |shard, server, fd| {
@@ -81,7 +93,7 @@ impl Now {
             servers: Vec::new(),
             left: BTreeMap::new(),
         };
-        now.open(shard, 0);
+        now.open(shard, around, 0);
         now
     }
 
@@ -89,7 +101,7 @@ impl Now {
         Rc::new(self.router.settings().config.servers[0].clone())
     }
 
-    fn open(&mut self, shard: &Shard, number: usize) {
+    fn open(&mut self, shard: &Shard, around: &Around, number: usize) {
         let options = ListenOptions {
             backlog: 64,
             reuse_port: true,
@@ -100,7 +112,7 @@ impl Now {
             number,
             Rc::clone(&self.router),
             self.server_settings(),
-            Bounds::default(),
+            around.bounds(number),
         );
         self.accepting = Some(shard.spawn(accept(Rc::clone(&server), listener)));
         self.servers.push(server);
@@ -122,7 +134,9 @@ impl Now {
                 (self.router, self.number) = (router, number);
             }
             Change::Close => return self.close(shard),
-            Change::Open(number) if self.accepting.is_none() => return self.open(shard, number),
+            Change::Open(number) if self.accepting.is_none() => {
+                return self.open(shard, around, number);
+            }
             Change::Open(_) => return,
         }
         let settings = self.server_settings();
@@ -215,6 +229,7 @@ impl World {
         if kind != 9 {
             // As control does: names are bound anew first.
             self.dtab = config.dtab.clone();
+            self.govern(variant);
             self.bind_again();
         }
         for step in steps {

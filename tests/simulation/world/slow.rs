@@ -20,9 +20,9 @@ use super::*;
 pub(super) struct Registry {
     /// What was asked for, of each shard and router, the last at most.
     asked: Vec<(usize, usize, Arc<Asked>)>,
-    current: HashMap<Target, Arc<ReplicaSet>>,
-    services: HashMap<(usize, Path), Arc<ServiceShared>>,
-    clients: HashMap<(usize, Target), Arc<ClientShared>>,
+    pub current: HashMap<Target, Arc<ReplicaSet>>,
+    pub services: HashMap<(usize, Path), Arc<ServiceShared>>,
+    pub clients: HashMap<(usize, Target), Arc<ClientShared>>,
     pub all: Vec<Arc<Endpoint>>,
 }
 
@@ -209,7 +209,11 @@ impl Answering {
         let previous = registry.current.get(target).map(Arc::as_ref);
         let set = Arc::new(ReplicaSet::from_addrs(addrs, previous));
         if !set.is_empty() {
-            registry.all.extend(set.endpoints.iter().cloned());
+            for endpoint in &set.endpoints {
+                if !registry.all.iter().any(|one| Arc::ptr_eq(one, endpoint)) {
+                    registry.all.push(Arc::clone(endpoint));
+                }
+            }
             registry.current.insert(target.clone(), Arc::clone(&set));
         }
         Replicas::Known(set)
