@@ -104,6 +104,16 @@ const ROUTER_COUNTERS: &[Of<RouterSnapshot, u64>] = &[
         |r| r.requeues,
     ),
     (
+        "hedges",
+        "Requests sent a second time because the response was late",
+        |r| r.hedges,
+    ),
+    (
+        "hedges_won",
+        "Of these, those that were answered by the second attempt",
+        |r| r.hedges_won,
+    ),
+    (
         "upstream_stale",
         "Of these, those whose pooled connection had been closed",
         |r| r.stale,

@@ -358,6 +358,7 @@ pub const BLOCKS: &[&Block] = &[
     &limits::ADAPTIVE_LIMIT,
     &limits::RATE_LIMIT,
     &limits::RATE_BY,
+    &policy::HEDGE,
     &policy::BUDGET,
     &policy::CONSTANT,
     &policy::JITTERED,

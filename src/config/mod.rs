@@ -27,6 +27,7 @@ mod faults;
 mod format;
 mod forwarded;
 mod headers;
+mod hedge;
 mod identifier;
 mod json;
 mod keys;

@@ -16,6 +16,7 @@ use crate::resilience::admission::AdmissionConfig;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::BudgetConfig;
 use crate::resilience::classify::Classifier;
+use crate::resilience::hedge::HedgeConfig;
 use crate::resilience::limit::LimitConfig;
 
 /// Below the 65 to 75 s that common backends keep an idle connection: who closes first must be us,
@@ -172,6 +173,8 @@ policy! {
         max_pending: u32 = 0,
         /// How many are served at once by how long they take.
         adaptive_limit: Option<LimitConfig> = None,
+        /// When a request whose response is late is sent a second time.
+        hedge: Option<HedgeConfig> = None,
         /// How often a key may ask.
         rate_limit: Option<RateLimit> = None,
         /// What is done to requests on purpose: the first that fits.

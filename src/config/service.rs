@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::by_prefix::policies;
 use super::cursor::{Cursor, open_kind};
 use super::faults::faults;
+use super::hedge::hedge;
 use super::keys::policy as keys;
 use super::limits::{adaptive_limit, places, rate_limit};
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
@@ -41,6 +42,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
     let (max_concurrent, max_pending) = places(block, whole);
     let adaptive_limit = block.get("adaptiveLimit").and_then(adaptive_limit);
     let rate_limit = block.get("rateLimit").and_then(rate_limit);
+    let hedge = block.get("hedge").and_then(hedge);
     let mut retries = block.block("retries", &keys::RETRIES);
     let bytes = retries.get("bufferBytes");
     let bytes = bytes.and_then(|value| value.int(0..=MOST_KEPT));
@@ -53,6 +55,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         max_concurrent,
         max_pending,
         adaptive_limit: adaptive_limit.map(Some),
+        hedge: hedge.map(Some),
         rate_limit: rate_limit.map(Some),
         faults: block.get("faults").map(faults),
     };

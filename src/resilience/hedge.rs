@@ -81,6 +81,12 @@ impl Hedge {
         }
     }
 
+    /// What it was made of.
+    #[must_use]
+    pub fn config(&self) -> &HedgeConfig {
+        &self.config
+    }
+
     /// After how long without a response to send a second request; `None` if not at all.
     #[must_use]
     pub fn delay_ns(&self) -> Option<u64> {

@@ -5,17 +5,16 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::balance::Endpoint;
 use crate::config::resolved::ClientPolicy;
 #[cfg(feature = "planted-bugs")]
 use crate::engine::planted::{Bug, planted};
-use crate::engine::{NEVER, Shard, Timer};
 use crate::http::BodyLength;
 
 use super::bind::Leaf;
 use super::client::Rules;
+use super::clock::Clock;
 use super::edits::Edits;
 use super::exchange::{Ended, Outcome, Walk, after};
 use super::h1::outbound::{Connecting, Connection, Exchange};
@@ -69,10 +68,17 @@ impl<'w> Walk<'w, '_> {
         }
         let mut upstream = Exchange::new(connection, reused);
         self.send_head(&mut upstream, leaf, edits, policy);
-        let mut clock = Clock::start(self, policy);
-        let mut pump = Pump::new(self, edits, &mut upstream, &mut in_flight, judge);
+        let hedge_ns = match judge.policy.hedge {
+            None => None,
+            Some(_) => judge.hedge_ns(self),
+        };
+        let mut clock = Clock::start(self, policy, hedge_ns);
+        let mut pump = Pump::new(self, leaf, edits, &mut upstream, &mut in_flight, judge);
         let stop = poll_fn(|_| clock.poll(&mut pump)).await;
         let judged = pump.judged;
+        drop(pump);
+        // Another one's, if a hedge won.
+        let addr = in_flight.endpoint.addr;
         let keep = |upstream: Exchange, large: bool| {
             if let Some(connection) = upstream.into_idle() {
                 connection.receive_singly(large && router.shard.can_splice());
@@ -128,7 +134,7 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    fn send_head(
+    pub(super) fn send_head(
         &self,
         upstream: &mut Exchange,
         leaf: &Leaf,
@@ -194,92 +200,6 @@ impl<'w> Walk<'w, '_> {
             }
         }
     }
-}
-
-/// The time limits on an attempt, of which one is set at a time: those on the time to the response's
-/// head run once the request was sent; before that, and after the head, what counts is that bytes
-/// move. A deadline is a deadline.
-struct Clock<'w> {
-    shard: &'w Shard,
-    timer: &'w Timer,
-    body_timeout: Duration,
-    /// The limit on an attempt from when it was sent, and its service's on the whole.
-    attempt: Option<Duration>,
-    total: Option<Duration>,
-    started: u64,
-    due: u64,
-    deadline: u64,
-}
-
-impl<'w> Clock<'w> {
-    fn start(walk: &Walk<'w, '_>, policy: &ClientPolicy) -> Clock<'w> {
-        let mut clock = Clock {
-            shard: &walk.by.router.shard,
-            timer: walk.timer,
-            body_timeout: policy.body_timeout.min(walk.by.server.body_timeout),
-            attempt: policy.attempt_timeout,
-            total: walk.total,
-            started: walk.started,
-            due: walk.due,
-            deadline: NEVER,
-        };
-        clock.set(match walk.head.body {
-            BodyLength::Empty => clock.until_head(clock.started),
-            _ => after(clock.shard.now(), clock.body_timeout).min(clock.due),
-        });
-        clock
-    }
-
-    fn set(&mut self, deadline: u64) {
-        self.deadline = deadline;
-        self.timer.set(deadline);
-    }
-
-    /// When the response's head is due, of which the service's limit runs from `from`.
-    fn until_head(&self, from: u64) -> u64 {
-        let total = self.total.map_or(NEVER, |total| after(from, total));
-        let now = self.shard.now();
-        let attempt = self.attempt.map_or(NEVER, |limit| after(now, limit));
-        total.min(attempt).min(self.due)
-    }
-
-    /// Moves what can be moved, and ends when it is time.
-    fn poll(&mut self, pump: &mut Pump<'_, '_, '_>) -> Poll<Stop> {
-        let (moves, sent) = (pump.moves, pump.sent_all);
-        if let Poll::Ready(stop) = pump.poll() {
-            return Poll::Ready(stop);
-        }
-        if pump.moves != moves {
-            let now = self.shard.now();
-            if pump.in_body {
-                self.set(after(now, self.body_timeout));
-            } else if !pump.sent_all {
-                self.set(after(now, self.body_timeout).min(self.due));
-            } else if !sent {
-                self.set(self.until_head(now));
-            } else {
-                self.timer.set(self.deadline);
-            }
-        } else if self.timer.is_expired() {
-            return Poll::Ready(expired(pump, self.shard.now() >= self.due));
-        }
-        Poll::Pending
-    }
-}
-
-/// What it means that the clock ran out.
-fn expired(pump: &Pump<'_, '_, '_>, overdue: bool) -> Stop {
-    if pump.in_body {
-        return Stop::Truncated;
-    }
-    Stop::Refused(if overdue {
-        deadline::exceeded()
-    } else if pump.sent_all {
-        let text = "the backend did not respond in time";
-        Refusal::backend(504, "request-timeout", text)
-    } else {
-        Refusal::client(408, "body-timeout", "the request's body stopped coming")
-    })
 }
 
 fn connect_timeout(addr: SocketAddr) -> Refusal {

@@ -134,7 +134,7 @@ impl<'w> Walk<'w, '_> {
                     let mut judge = self.judge(&route, &service, &leaf, &mut course);
                     match judge.failure(&refusal, repeatable, now, random) {
                         Some(after) => after,
-                        None => return Outcome::Refused(refusal),
+                        None => return Outcome::Refused(course.mark(refusal)),
                     }
                 }
                 // Requeues are dealt with where they are dispatched.

@@ -50,6 +50,12 @@ impl InFlight {
         }
     }
 
+    /// When it was sent.
+    #[must_use]
+    pub fn began(&self) -> u64 {
+        self.began
+    }
+
     /// The head of its response came, and that was a good one.
     pub fn succeed(&mut self) {
         self.answered = Some(self.shard.now());

@@ -12,11 +12,13 @@ use crate::engine::planted::{Bug, planted};
 use crate::engine::{Shard, Splice, SpliceError};
 use crate::http::{BodyLength, Method, Name};
 
+use super::bind::Leaf;
 use super::context;
 use super::edits::Edits;
 use super::exchange::Walk;
 use super::h1::outbound::{Exchange, HeadEvent};
 use super::h1::wire::{BodyEvent, BodyFault};
+use super::hedge::Backup;
 use super::in_flight::InFlight;
 use super::refusal::Refusal;
 use super::retry::{Judge, Verdict};
@@ -45,11 +47,14 @@ pub enum Stop {
 
 /// One exchange in motion.
 pub struct Pump<'p, 'w, 'c> {
-    walk: &'p mut Walk<'w, 'c>,
-    edits: &'p Edits<'w>,
-    upstream: &'p mut Exchange,
-    in_flight: &'p mut InFlight,
-    judge: Judge<'p>,
+    pub(super) walk: &'p mut Walk<'w, 'c>,
+    pub(super) leaf: &'p Leaf,
+    pub(super) edits: &'p Edits<'w>,
+    pub(super) upstream: &'p mut Exchange,
+    pub(super) in_flight: &'p mut InFlight,
+    pub(super) judge: Judge<'p>,
+    /// A second attempt, while the first one's response is awaited.
+    pub(super) backup: Option<Box<Backup>>,
     /// The response's head was judged.
     pub judged: bool,
     pub sent_all: bool,
@@ -73,6 +78,7 @@ impl<'p, 'w, 'c> Pump<'p, 'w, 'c> {
     /// Of a request whose head was written.
     pub fn new(
         walk: &'p mut Walk<'w, 'c>,
+        leaf: &'p Leaf,
         edits: &'p Edits<'w>,
         upstream: &'p mut Exchange,
         in_flight: &'p mut InFlight,
@@ -82,10 +88,12 @@ impl<'p, 'w, 'c> Pump<'p, 'w, 'c> {
         Pump {
             sent_all: walk.head.body == BodyLength::Empty,
             walk,
+            leaf,
             edits,
             upstream,
             in_flight,
             judge,
+            backup: None,
             judged: false,
             in_body: false,
             sent_singly: false,
@@ -166,11 +174,15 @@ impl Pump<'_, '_, '_> {
     }
 
     fn poll_response_head(&mut self) -> Poll<Stop> {
+        if self.has_backup_only() {
+            return self.poll_backup();
+        }
         match self
             .upstream
             .poll_head(&self.walk.by.settings.limits, self.walk.response)
         {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => self.poll_backup(),
+            Poll::Ready(Err(refusal)) if self.backup.is_some() => self.go_on_with_backup(refusal),
             Poll::Ready(Err(refusal)) => Poll::Ready(Stop::Refused(refusal)),
             Poll::Ready(Ok(HeadEvent::Interim)) => {
                 self.moves += 1;
@@ -184,6 +196,9 @@ impl Pump<'_, '_, '_> {
                 Poll::Pending
             }
             Poll::Ready(Ok(HeadEvent::Final)) => {
+                // Whoever is second has lost.
+                self.backup = None;
+                self.learn_latency();
                 self.moves += 1;
                 self.in_body = true;
                 self.begin_response()
@@ -191,7 +206,7 @@ impl Pump<'_, '_, '_> {
         }
     }
 
-    fn begin_response(&mut self) -> Poll<Stop> {
+    pub(super) fn begin_response(&mut self) -> Poll<Stop> {
         let switches = self.walk.response.status == 101;
         if switches && !self.walk.head.upgrade().is_some() {
             let text = "the backend switched protocols without being asked";
@@ -270,6 +285,10 @@ impl Pump<'_, '_, '_> {
             false => self.in_flight.fail(router.random()),
         }
         self.walk.request.forget();
+        if self.judge.course.is_spent {
+            let name = Name::L5dRetryable.as_str().as_bytes();
+            response.fields.set(name, b"false");
+        }
         // Who is next needs to be told only what the status does not say.
         let said = response.fields.get(Name::L5dSuccessClass).is_some();
         if said || success != (response.status < 500) {

@@ -21,7 +21,7 @@ use crate::resilience::nack::{NACK, NON_RETRYABLE_NACK, Nack, Signs};
 
 use super::bind::Route;
 use super::client::Client;
-use super::refusal::{Fault, Refusal, Retry};
+use super::refusal::{Fault, Lines, Refusal, Retry};
 
 /// Attempts for one request at most, whatever the budgets say: a bound on what one client can cause.
 pub const MOST_ATTEMPTS: u32 = 25;
@@ -35,10 +35,24 @@ pub struct Course {
     tried: [Option<Arc<Endpoint>>; REMEMBERED],
     pub attempts: u32,
     pub requeues: u64,
+    /// It would have been sent again, had that been paid for.
+    pub is_spent: bool,
     backoff: Place,
 }
 
+/// Tells a proxy before this one that trying again is not to be paid for twice.
+const SPENT: &str = "l5d-retryable: false\r\n";
+
 impl Course {
+    /// Says on a refusal whether it would have been sent again, had that been paid for.
+    #[must_use]
+    pub fn mark(&self, mut refusal: Refusal) -> Refusal {
+        if self.is_spent {
+            refusal.lines = Lines::Proxies(SPENT);
+        }
+        refusal
+    }
+
     /// Remembers a replica that failed.
     pub fn avoid(&mut self, endpoint: Arc<Endpoint>) {
         self.tried.rotate_left(1);
@@ -92,7 +106,11 @@ impl Judge<'_> {
         now: u64,
         random: impl FnOnce() -> u64,
     ) -> Verdict {
+        let says = head.fields.get(Name::L5dRetryable);
+        // A proxy behind this one has spent its budget: ours is not to be multiplied with that.
+        let is_spent = says.is_some_and(|says| says.eq_ignore_ascii_case(b"false"));
         if head.status == 503
+            && !is_spent
             && let Some(nack) = nack(head, !repeatable)
         {
             if nack == Nack::Retryable && self.requeue(now) {
@@ -105,14 +123,14 @@ impl Judge<'_> {
             status: head.status,
             grpc_status: grpc,
         };
-        let retryable = head.status >= 500 && is_true(head.fields.get(Name::L5dRetryable));
+        let retryable = head.status >= 500 && is_true(says);
         match self.classify(reply, repeatable, retryable) {
             Class::Success => Verdict::PassOn { success: true },
-            Class::NonRetryableFailure => Verdict::PassOn { success: false },
-            Class::RetryableFailure => match self.retry(now, random()) {
+            Class::RetryableFailure if !is_spent => match self.retry(now, random()) {
                 Some(after_ns) => Verdict::Retry { after_ns },
                 None => Verdict::PassOn { success: false },
             },
+            _ => Verdict::PassOn { success: false },
         }
     }
 
@@ -160,12 +178,18 @@ impl Judge<'_> {
         if planted(Bug::RequeueUncharged) {
             return self.course.attempts < MOST_ATTEMPTS && now < self.due;
         }
-        let granted = self.client.replica_count() > 1
+        let may = self.client.replica_count() > 1
             && self.course.attempts < MOST_ATTEMPTS
-            && now < self.due
-            && self.course.requeues < shared.requeues.requeues_per_request(now)
+            && now < self.due;
+        if !may {
+            return false;
+        }
+        let granted = self.course.requeues < shared.requeues.requeues_per_request(now)
             && shared.requeues.withdraw(now);
-        self.course.requeues += u64::from(granted);
+        match granted {
+            true => self.course.requeues += 1,
+            false => self.course.is_spent = true,
+        }
         granted
     }
 
@@ -179,7 +203,11 @@ impl Judge<'_> {
         if planted(Bug::RetryUncharged) {
             return (in_time && self.course.attempts < MOST_ATTEMPTS).then_some(after);
         }
-        if !in_time || self.course.attempts >= MOST_ATTEMPTS || !shared.retries.withdraw(now) {
+        if !in_time || self.course.attempts >= MOST_ATTEMPTS {
+            return None;
+        }
+        if !shared.retries.withdraw(now) {
+            self.course.is_spent = true;
             return None;
         }
         self.course.backoff = place;

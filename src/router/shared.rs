@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::door::Bounds;
 use crate::config::resolved::{ClientPolicy, ServicePolicy};
 use crate::resilience::budget::{Budget, BudgetConfig};
+use crate::resilience::hedge::Hedge;
 
 /// A shard's handle: shards would else take the count of handles away from each other at every
 /// request.
@@ -20,6 +21,8 @@ pub type Local<T> = Rc<Arc<T>>;
 pub struct ServiceShared {
     /// Pays for retries.
     pub retries: Budget,
+    /// When a request is sent a second time, if its policy says so.
+    pub hedge: Option<Hedge>,
     /// What its limits need.
     pub bounds: Bounds,
     of: BudgetConfig,
@@ -30,6 +33,7 @@ impl ServiceShared {
     pub fn new(policy: &ServicePolicy, bounds: Bounds) -> Arc<ServiceShared> {
         Arc::new(ServiceShared {
             bounds,
+            hedge: policy.hedge.as_ref().map(Hedge::new),
             retries: Budget::new(&policy.retry_budget),
             of: policy.retry_budget.clone(),
         })
@@ -38,7 +42,9 @@ impl ServiceShared {
     /// Whether it is what this policy asks for.
     #[must_use]
     pub fn suits(&self, policy: &ServicePolicy) -> bool {
-        self.of == policy.retry_budget && self.bounds.suit(&policy.limits())
+        self.of == policy.retry_budget
+            && self.hedge.as_ref().map(Hedge::config) == policy.hedge.as_ref()
+            && self.bounds.suit(&policy.limits())
     }
 }
 

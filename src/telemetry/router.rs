@@ -22,6 +22,8 @@ pub struct RouterStats {
     pub reuses: Cell<u64>,
     pub retries: Cell<u64>,
     pub requeues: Cell<u64>,
+    pub hedges: Cell<u64>,
+    pub hedges_won: Cell<u64>,
     pub stale: Cell<u64>,
     pub client_gone: Cell<u64>,
     pub truncated: Cell<u64>,
@@ -52,6 +54,10 @@ pub struct RouterSnapshot {
     pub retries: u64,
     /// Of those, the requeues: the attempt before was never delivered.
     pub requeues: u64,
+    /// Requests that were sent a second time while the first response was awaited.
+    pub hedges: u64,
+    /// Of those, the ones whose second attempt was the answer.
+    pub hedges_won: u64,
     /// Of those, the ones for a pooled connection that turned out to be closed.
     pub stale: u64,
     /// Requests that wait for room at a backend.
@@ -86,6 +92,8 @@ impl Default for RouterStats {
             reuses: Cell::default(),
             retries: Cell::default(),
             requeues: Cell::default(),
+            hedges: Cell::default(),
+            hedges_won: Cell::default(),
             stale: Cell::default(),
             client_gone: Cell::default(),
             truncated: Cell::default(),
@@ -143,6 +151,8 @@ impl RouterStats {
             reuses: self.reuses.get(),
             retries: self.retries.get(),
             requeues: self.requeues.get(),
+            hedges: self.hedges.get(),
+            hedges_won: self.hedges_won.get(),
             stale: self.stale.get(),
             waiters: 0,
             client_gone: self.client_gone.get(),
@@ -175,6 +185,8 @@ impl RouterSnapshot {
             (&mut self.reuses, other.reuses),
             (&mut self.retries, other.retries),
             (&mut self.requeues, other.requeues),
+            (&mut self.hedges, other.hedges),
+            (&mut self.hedges_won, other.hedges_won),
             (&mut self.stale, other.stale),
             (&mut self.waiters, other.waiters),
             (&mut self.client_gone, other.client_gone),

@@ -52,7 +52,8 @@ pub struct Retry {
     pub most: u32,
     pub budget: Option<BudgetConfig>,
     pub backoff: Backoff,
-    /// The error of a callee whose own retries ran out is passed on as one not to be retried.
+    /// The error of a callee whose own retries ran out is passed on as one not to be retried, as the
+    /// proxy does.
     pub once_in_chain: bool,
 }
 
@@ -170,6 +171,6 @@ pub fn budgeted(budget: BudgetConfig) -> Retry {
         most: u32::MAX,
         budget: Some(budget),
         backoff: Backoff::default(),
-        once_in_chain: false,
+        once_in_chain: true,
     }
 }

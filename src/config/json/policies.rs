@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::super::cursor::MOST;
+use super::super::hedge::to_json as hedge_to_json;
 use super::super::limits::adaptive_to_json;
 use super::super::resolved::{
     ClientParams, ClientPolicy, FaultRule, HashKey, Policies, RateLimit, ServiceParams,
@@ -191,6 +192,7 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
             "backoff": params.backoff.as_ref().map(backoff),
             "bufferBytes": params.replay_bytes,
         },
+        "hedge": params.hedge.as_ref().and_then(Option::as_ref).map(hedge_to_json),
         "maxConcurrentRequests": params.max_concurrent.filter(|n| *n < u32::MAX),
         "maxPendingRequests": params.max_pending,
         "adaptiveLimit": params.adaptive_limit.as_ref().and_then(Option::as_ref).map(adaptive_to_json),

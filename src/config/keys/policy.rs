@@ -188,6 +188,7 @@ pub const SERVICE: Block = Block {
         "totalTimeoutMs",
         "responseClassifier",
         "retries",
+        "hedge",
         "maxConcurrentRequests",
         "maxPendingRequests",
         "adaptiveLimit",
@@ -212,6 +213,7 @@ pub const SERVICE_ENTRY: Block = Block {
         "totalTimeoutMs",
         "responseClassifier",
         "retries",
+        "hedge",
         "maxConcurrentRequests",
         "maxPendingRequests",
         "adaptiveLimit",
@@ -232,6 +234,13 @@ pub const CLASSIFIER: Block = Block {
 pub const RETRIES: Block = Block {
     title: "routers[].service.retries",
     keys: &["budget", "backoff", "bufferBytes"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const HEDGE: Block = Block {
+    title: "hedge",
+    keys: &["percentile", "minDelayMs", "maxDelayMs", "minSamples"],
     not_yet: &[],
     gone: &[],
 };

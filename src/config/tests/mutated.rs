@@ -93,6 +93,7 @@ routers:
       backoff: {kind: jittered, minMs: 10, maxMs: 100}
       bufferBytes: 10
     maxConcurrentRequests: 7
+    hedge: {percentile: 99, minDelayMs: 2, maxDelayMs: 50, minSamples: 9}
     adaptiveLimit: {initial: 11, tolerance: 1.25, windowMs: 5, baselineSecs: 6}
     rateLimit: {requests: 10, perSecs: 60, burst: 3, by: path, maxKeys: 9}
     faults: [{match: {path: /a, methods: [GET], headers: {b: '*'}}, abort: {percent: 0.5, status: 503}, delay: {percent: 5, ms: 7}}]

@@ -19,7 +19,8 @@ pub(crate) fn name_before_colon(text: &[u8]) -> Option<(usize, Name)> {
     let words = [words[0] & kept[0], words[1] & kept[1], words[2] & kept[2]];
     let known = &SPELLINGS[usize::from(SLOTS[slot(&words, MULTIPLIER)])];
     let differs = |at: usize| (words[at] ^ known.lower[at]) & !known.letters[at];
-    if len > 0 && differs(0) | differs(1) | differs(2) == 0 {
+    // The length, too: the words alone do not tell a NUL from the end.
+    if len == usize::from(known.len) && differs(0) | differs(1) | differs(2) == 0 {
         return Some((len, known.name));
     }
     is_token(&text[..len]).then_some((len, Name::Other))
@@ -32,6 +33,7 @@ const WORDS: usize = LONGEST / 8;
 struct Spelling {
     lower: [u64; WORDS],
     letters: [u64; WORDS],
+    len: u8,
     name: Name,
 }
 
@@ -41,6 +43,7 @@ const SPELLINGS: [Spelling; Name::KNOWN.len()] = {
     let nothing = Spelling {
         lower,
         letters,
+        len: 0,
         name: Name::Other,
     };
     let mut spellings = [nothing; Name::KNOWN.len()];
@@ -63,6 +66,7 @@ const SPELLINGS: [Spelling; Name::KNOWN.len()] = {
         spellings[at] = Spelling {
             lower: words(&lower),
             letters: words(&letters),
+            len: text.len() as u8,
             name,
         };
         at += 1;
@@ -173,6 +177,17 @@ mod tests {
                     }
                 }
             }
+        }
+        for text in [
+            "te\0",
+            "te\0\0\0\0\0\0",
+            "host\0",
+            "content-length\0",
+            "\0",
+            "\0\0",
+        ] {
+            let line = format!("{text}: and enough after it for words");
+            assert_eq!(name_before_colon(line.as_bytes()), None, "{text:?}");
         }
         assert_eq!(name_before_colon(b"host: too short"), None);
         assert_eq!(name_before_colon(b": no name at all, is there?"), None);
