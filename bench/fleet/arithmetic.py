@@ -1,10 +1,10 @@
 """What the less loaded of two gives to a slow one, by arithmetic.
 
-A replica with k requests under way gets one more at the rate λ·2/n·P(it wins), where the other of the
-two is any of the others and a tie goes either way; requests leave it at the rate k/S. So the numbers
-under way are those of a birth-and-death process, whose rates depend on how the others are
-distributed: the fixed point is found by going round. (Replicas are taken to be independent of each other, which
-for ten of them is near enough; and of service times only the mean matters.)
+A replica with k requests under way gets one more at the rate λ·2/n·P(it wins), where the other
+of the two is any of the others and a tie goes either way; requests leave it at the rate k/S. So the
+numbers under way are those of a birth-and-death process, whose rates depend on how the others are
+distributed: the fixed point is found by going round. Replicas are taken to be independent of each
+other, which is near enough for ten, and service times to be exponential, which matters little.
 """
 
 MOST = 200

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from . import board as rows
 from .process import event_loop
 
-#: What a backend does with a request (its row's MODE): answers it, answers 503, cuts the connection,
-#: or says nothing.
+#: What a backend does with a request (its row's MODE): answers it, answers 503, cuts the
+#: connection, or says nothing.
 OK, ERROR, CUT, HANG = range(4)
 SIZE = 100
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (SIZE, b"x" * SIZE)

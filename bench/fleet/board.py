@@ -4,8 +4,8 @@ counted outlives its being killed, and what it does with requests can be changed
 import mmap
 
 #: What a row has: what the backend is to do (see backend.py), and what it has counted.
-#: CLOSED are the connections that the other side ended, CLOSED_AT when the last of them did, in ns of
-#: the monotonic clock.
+#: CLOSED are connections that ended, CLOSED_AT is when the last one did, in ns of the monotonic
+#: clock.
 MODE, REQUESTS, ANSWERS, CLOSED, CLOSED_AT = range(5)
 #: A row is a cache line of eight numbers.
 WIDTH = 8

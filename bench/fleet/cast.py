@@ -3,7 +3,6 @@ backends, one fleet behind each of its ports."""
 
 import random
 import socket
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from harness import peers, scenarios, system
 from . import backend
 from .process import Forked
 
-#: Names of ringlink's balancers, and what its client is told for each.
+#: For ringlink's `service`: what is retried.
 RETRYING = "responseClassifier: {kind: io.l5d.http.retryableIdempotent5XX}"
 
 
@@ -37,9 +36,7 @@ def ports(count):
 def start_backends(options, board, backends, first=0):
     """One process that serves them all, on the proxy's core: it does little, while the load, whose
     delays everybody's times would have in them, has a core of its own."""
-    return options.started(
-        Forked(options.proxy_core, backend.serve, board, first, backends)
-    )
+    return options.started(Forked(options.proxy_core, backend.serve, board, first, backends))
 
 
 class Proxy:
@@ -161,11 +158,3 @@ def room(options, name):
     directory = options.directory / f"{name}-{options.rooms}"
     directory.mkdir()
     return directory
-
-
-def version(options):
-    return peers.first_number([options.ringlink, "--version"])
-
-
-def python():
-    return sys.version.split()[0]

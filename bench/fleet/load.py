@@ -1,6 +1,6 @@
 """An open loop: requests leave when they are due, by a Poisson process, however long the answers to
-earlier ones take. So a slow answer does not slow down the asking, and the time of an answer counts from when its
-request was due."""
+earlier ones take. So a slow answer does not slow down the asking, and the time of an answer counts
+from when its request was due."""
 
 import asyncio
 import gc
@@ -31,7 +31,7 @@ class Load:
 
 
 def offer(load, core, board=None):
-    """Starts it in a process of its own; its result is a dictionary, see [`Course.result`]."""
+    """Starts it in a process of its own; its result is a dictionary, see Course.result."""
     return Forked(core, run, load, board)
 
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from harness import report, system
+from harness import peers, report, system
 
 
 @dataclass
@@ -83,7 +83,9 @@ def markdown(part, data):
         fields = {name: goal[name] for name in ("says", "value", "bound", "at_least")}
         out.append(f"- {Goal(**fields).line()}")
     out += [f"- {note}" for note in part["notes"]]
-    out.append(f"- Taken: {data['date'][:10]}, commit `{data['commit']}`; {report.place(data['machine'])}")
+    taken = f"Taken: {data['date'][:10]}, commit `{data['commit']}`"
+    versions = ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+    out.append(f"- {taken}, {versions}; {report.place(data['machine'])}")
     if data["quick"]:
         out.append("- **A smoke test: not to be trusted.**")
     return "\n".join([*out, ""])
@@ -102,5 +104,14 @@ def write_performance(directory):
     print(f"PERFORMANCE.md: {', '.join(sections)}")
 
 
-def header(root):
-    return {"date": system.now(), "commit": system.git_commit(root), "machine": system.machine()}
+def header(root, ringlink):
+    """Where, when and of what the numbers are."""
+    versions = {"ringlink": peers.first_number([ringlink, "--version"])}
+    for name, program in (("nginx", peers.find("nginx")), ("HAProxy", peers.find("haproxy"))):
+        versions[name] = program and peers.first_number([program, "-v"])
+    return {
+        "date": system.now(),
+        "commit": system.git_commit(root),
+        "machine": system.machine(),
+        "versions": versions,
+    }

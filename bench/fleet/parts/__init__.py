@@ -1,1 +1,1 @@
-"""The parts, one file each: run(options) gives what became of it, as bench/fleet/report.py shows it."""
+"""The parts, one file each: run(options) gives the Report of what became of it."""

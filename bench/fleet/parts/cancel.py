@@ -29,6 +29,8 @@ def run(options):
         proxies.append(Ringlink(options, {"web": [port]}))
         port = proxies[-1].ports["web"]
     runs = 10 if options.quick else 50
+    # A smoke test's machine has other work: it finds out whether it happens at all.
+    most = 10 * MOST_MS if options.quick else MOST_MS
     board.set(0, MODE, HANG)
     times = {way: [leave(port, board, way) for _ in range(runs)] for way in WAYS}
     board.set(0, MODE, OK)
@@ -45,7 +47,7 @@ def run(options):
             "request, the client leaves; the time is until the backend sees its connection closed."
         ),
         tables=[table],
-        goals=[Goal(f"the client {way}: longest, ms", max(times[way]), MOST_MS) for way in WAYS]
+        goals=[Goal(f"the client {way}: longest, ms", max(times[way]), most) for way in WAYS]
         + [Goal("clients gone, as each proxy counts", gone, runs * len(WAYS), at_least=True)],
         notes=["Afterwards the same chain still answers."],
         raw=times,

@@ -59,7 +59,7 @@ class Fleet:
         while not load.receiver.poll(0.01):
             if time.monotonic() >= next_kill:
                 self.kill()
-                next_kill = time.monotonic() + random.expovariate(1 / BETWEEN)
+                next_kill = time.monotonic() + random.uniform(0.5, 1.5) * BETWEEN
             self.restart()
             if not all(one.process.is_alive() for one in self.alive.values()):
                 raise scenarios.Failed("kills: a backend died by itself")

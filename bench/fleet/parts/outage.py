@@ -7,7 +7,7 @@ from ..load import Load, offer
 from ..report import Goal, Report, Table, number
 
 COUNT, RATE, MS = 3, 300, 5
-#: The budget: seconds, retries per second, retries per request. ringlink's (and linkerd's) defaults.
+#: The budget, which is ringlink's default: seconds, retries per second, retries per request.
 TTL, LEAST, SHARE = 10, 10, 0.2
 #: Seconds of good service before the outage, at most TTL.
 BEFORE = 2
@@ -50,9 +50,7 @@ def run(options):
     before = {name: attempts(name) for name in SERVICES}
     ill = offer_all(options, proxy, seconds)
     made = {name: attempts(name) - before[name] for name in SERVICES}
-    table = Table(
-        ["outage", "requests", "attempts", "allowed", "attempts ÷ requests", "most frequent answer"]
-    )
+    table = Table(["outage", "requests", "attempts", "allowed", "÷ requests", "usual answer"])
     goals = []
     for name, what in SERVICES.items():
         requests = ill[name]["requests"]
@@ -75,18 +73,19 @@ def run(options):
     return Report(
         title="An outage",
         setting=(
-            f"Three services of {COUNT} backends each, {RATE} GETs/s for each; after {BEFORE} s all "
-            f"backends are ill for {seconds} s. `retryableIdempotent5XX`, budgets of {LEAST} "
-            f"retries/s and {100 * SHARE:.0f} % of the requests, for {TTL} s. Attempts are counted "
-            "by the backends, those at the dead by the proxy."
+            f"Three services of {COUNT} backends each, {RATE} GETs/s for each; after {BEFORE} s "
+            f"all backends are ill for {seconds} s. `retryableIdempotent5XX`, budgets of {LEAST} "
+            f"retries/s and {100 * SHARE:.0f} % of the requests, for {TTL} s. Attempts are "
+            "counted by the backends, those at the dead by the proxy."
         ),
         tables=[table],
         goals=goals,
         notes=[
-            "Allowed are the requests, and what the budget holds when the outage begins and what "
+            "Allowed are the requests, what the budget holds when the outage begins, and what "
             f"comes into it since: {LEAST} a second for {TTL} s and the outage, and of the "
-            f"requests {100 * SHARE:.0f} %, those before included. Where nobody listens, nothing was "
-            "delivered, and the client's requeue budget, into which successes pay, comes on top."
+            f"requests {100 * SHARE:.0f} %, those before included. Where nobody listens, nothing "
+            "was delivered, and the client's requeue budget, into which successes pay, comes on "
+            "top."
         ],
         raw={"before": strip(good), "outage": strip(ill), "attempts": made},
     )

@@ -18,7 +18,7 @@ LEAST_GOODPUT, MOST_RATIO = 0.8, 3
 
 
 def run(options):
-    seconds = 3 if options.quick else 8
+    seconds = 2 if options.quick else 8
     limit = f"maxConcurrentRequests: {LIMIT}"
     unloaded = measure(options, "a fifth of capacity", CAPACITY / 5, seconds, limit)
     shed = measure(options, f"ten times it, `{limit}`", CAPACITY * TIMES, seconds, limit)
