@@ -46,7 +46,7 @@ macro_rules! drivers {
             #[test]
             fn killed_backends_cost_no_request() {
                 let kills = part("kills", stringify!($driver));
-                assert_eq!(goals_met(&kills), 2);
+                assert_eq!(goals_met(&kills), 3);
                 assert!(kills["raw"][0]["requests"].as_u64() > Some(1_000), "{kills}");
                 assert!(kills["raw"][0]["connects"].as_f64() > Some(5.0), "{kills}");
             }
