@@ -254,6 +254,7 @@ mod tests {
         roster.member(1).endpoint.mark_unreachable(100);
         assert_eq!(roster.look(1, panic), Status::Busy);
         assert_eq!((roster.open(), roster.shares().total()), (2, 2 * UNIT));
+        roster.member(1).endpoint.mark_reachable();
         let later = Sight {
             now_ns: 200,
             ..SIGHT
