@@ -82,7 +82,7 @@ class Fleet:
 def run(options):
     found = [measure(options, plan) for plan in (SOME, MOST)]
     table = Table(
-        ["", "requests", "kills", "requests that died with a backend", "connects refused"]
+        ["backends", "requests", "kills", "requests that died with a backend", "connects refused"]
         + ["attempts after the first", "failed", "slowest answer, ms"]
     )
     for one in found:
