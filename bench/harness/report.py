@@ -131,14 +131,26 @@ def terminal(data):
     out = []
     for name, rows in summarize(data).items():
         headings, cells, notes = rows_of(name, rows, data)
-        widths = [max(len(row[i]) for row in [headings, *cells]) for i in range(len(headings))]
         out.append(f"\n{BY_NAME[name].title}")
-        for row in [headings, *cells]:
-            padded = [row[0].ljust(widths[0])]
-            padded += [text.rjust(width) for text, width in zip(row[1:], widths[1:])]
-            out.append("  " + "  ".join(padded))
+        out += aligned(headings, cells)
         out += [f"  * {note}" for note in notes]
     return "\n".join(out) + "\n"
+
+
+def aligned(headings, cells):
+    """The lines of a table for a terminal: the first column to the left, all others to the right."""
+    widths = [max(len(row[i]) for row in [headings, *cells]) for i in range(len(headings))]
+    for row in [headings, *cells]:
+        padded = [row[0].ljust(widths[0])]
+        padded += [text.rjust(width) for text, width in zip(row[1:], widths[1:])]
+        yield "  " + "  ".join(padded)
+
+
+def piped(headings, cells):
+    """The lines of a table in Markdown."""
+    yield f"| {' | '.join(headings)} |"
+    yield "|---" + "|--:" * (len(headings) - 1) + "|"
+    yield from (f"| {' | '.join(row)} |" for row in cells)
 
 
 def markdown(data):
@@ -146,9 +158,7 @@ def markdown(data):
     for name, rows in summarize(data).items():
         headings, cells, notes = rows_of(name, rows, data)
         out.append(f"### {BY_NAME[name].title}\n")
-        out.append(f"| {' | '.join(headings)} |")
-        out.append("|---" + "|--:" * (len(headings) - 1) + "|")
-        out += [f"| {' | '.join(row)} |" for row in cells]
+        out += piped(headings, cells)
         out.append("")
         out += [f"- {note}" for note in notes]
         if notes:
@@ -156,18 +166,23 @@ def markdown(data):
     return "\n".join(out)
 
 
-def circumstances(data):
-    """Where, when and of what the numbers are."""
-    m, s = data["machine"], data["settings"]
+def place(m):
+    """The machine in words."""
     where = f"{m['cpu']}, {m['cores']} cores, {m['memory_gib']} GiB, Linux {m['kernel']}"
     if m.get("virtualization") not in (None, "none"):
         where += f", virtual machine ({m['virtualization']})"
+    return where
+
+
+def circumstances(data):
+    """Where, when and of what the numbers are."""
+    s = data["settings"]
     versions = ", ".join(
         f"{name} {v or '(version unknown)'}" for name, v in data["versions"].items()
     )
     how = f"{s['rounds']} rounds of {s['duration_s']} s, driver {s['driver']}"
     lines = [
-        f"- Machine: {where}",
+        f"- Machine: {place(data['machine'])}",
         f"- Versions: {versions}",
         f"- Taken: {data['date'][:10]}, commit `{data['commit']}`; {how}",
     ]
@@ -185,15 +200,20 @@ def write_performance(out):
     sections["charts"] = "\n\n".join(
         f"![{title}](bench/charts/{name}.svg)" for name, title in draw(data)
     )
+    put("bench", sections)
+    print(f"PERFORMANCE.md and bench/charts written from {runs[-1].name}")
+
+
+def put(kind, sections):
+    """Writes each section between the marks that PERFORMANCE.md has for it."""
     text = PERFORMANCE.read_text()
     for name, body in sections.items():
-        begin, end = f"<!-- bench:{name} -->", f"<!-- /bench:{name} -->"
+        begin, end = f"<!-- {kind}:{name} -->", f"<!-- /{kind}:{name} -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         if not pattern.search(text):
-            raise SystemExit(f"bench/run: PERFORMANCE.md lacks {begin} ... {end}")
+            raise SystemExit(f"PERFORMANCE.md lacks {begin} ... {end}")
         text = pattern.sub(lambda _, b=begin, t=body, e=end: f"{b}\n{t}\n{e}", text)
     PERFORMANCE.write_text(text)
-    print(f"PERFORMANCE.md and bench/charts written from {runs[-1].name}")
 
 
 def draw(data):

@@ -107,6 +107,26 @@ class Child:
         return total
 
 
+class Children:
+    """Everything started, so that everything can be stopped."""
+
+    def __init__(self):
+        self.running = []
+
+    def started(self, child):
+        self.running.append(child)
+        return child
+
+    def stopped(self, child):
+        child.stop()
+        self.running.remove(child)
+
+    def stop_all(self):
+        for child in reversed(self.running):
+            child.stop()
+        self.running.clear()
+
+
 def stat_fields(pid):
     """/proc/PID/stat from the third field (state) on: the second may contain anything."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

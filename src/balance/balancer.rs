@@ -11,7 +11,9 @@
 //!
 //! Failing open per request is not enough when most of a set is dead. The few that live would get
 //! all of the traffic, and die of it. Below a share of open endpoints the balancer panics: it
-//! ignores health until that share is reached again, and counts the picks it made so.
+//! ignores health until that share is reached again, and counts the picks it made so. What it does
+//! not ignore is that a connect failed in the last second: of that no judge can be mistaken, and a
+//! request sent there would come back to those that live, as long as somebody pays for that.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -210,7 +212,7 @@ impl Balancer {
                 continue;
             };
             last = Some((at, drawn.index));
-            if drawn.status == Status::Open || sight.panic {
+            if drawn.status == Status::Open {
                 group.picked(drawn.index, ask);
                 return (at, drawn.index);
             }

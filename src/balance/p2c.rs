@@ -9,7 +9,7 @@
 //! load of one is what it carries for its weight, so that busy ones do. The two are always
 //! distinct: a pair of one and the same would be a plain random choice.
 
-use super::endpoint::{Endpoint, Status};
+use super::endpoint::Endpoint;
 use super::method::{Ask, Method};
 use super::roster::{Drawn, Roster, Sight};
 use super::shares::Span;
@@ -72,12 +72,7 @@ fn better(roster: &Roster, first: Drawn, second: Drawn, load: Load, sight: Sight
             &roster.member(drawn.index).endpoint,
             roster.capacity(drawn.index),
         );
-        let health = if sight.panic {
-            Status::Open
-        } else {
-            drawn.status
-        };
-        (health, load.of(endpoint, capacity, sight.now_ns))
+        (drawn.status, load.of(endpoint, capacity, sight.now_ns))
     };
     if rank(second) < rank(first) {
         second

@@ -24,7 +24,7 @@ const NEWBORN: u64 = 10;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Sight {
     pub now_ns: u64,
-    /// Health is ignored.
+    /// Health is ignored, but for members that cannot be connected to.
     pub panic: bool,
     /// Age at which a member has its full share, ns.
     pub slow_start_ns: u64,
@@ -128,7 +128,8 @@ impl Roster {
         self.members.len() - self.ill.len()
     }
 
-    /// Sees how a member is and sets its share accordingly.
+    /// Sees how a member is and sets its share accordingly. In a panic, whoever can be connected to
+    /// counts as open.
     pub fn look(&mut self, index: usize, sight: Sight) -> Status {
         let member = &mut self.members[index];
         let status = member.endpoint.status(sight.now_ns);
@@ -146,9 +147,13 @@ impl Roster {
             }
             _ => {}
         }
-        let share = share(&self.members[index], sight);
+        let member = &self.members[index];
+        let share = share(member, sight);
         self.shares.set(index, share);
-        status
+        match is_excused(member, sight) {
+            true => Status::Open,
+            false => status,
+        }
     }
 
     /// Takes a member's share away, or gives it back.
@@ -187,8 +192,14 @@ fn following(place: usize, count: usize) -> usize {
     if place + 1 < count { place + 1 } else { 0 }
 }
 
+/// Whether a panic gives a member requests in spite of its health. A request to one that cannot be
+/// connected to takes no load off the others: it comes back to them, or fails for want of a budget.
+fn is_excused(member: &Member, sight: Sight) -> bool {
+    sight.panic && member.endpoint.is_reachable(sight.now_ns)
+}
+
 fn share(member: &Member, sight: Sight) -> u64 {
-    if member.suspended || member.ill_at.is_some() && !sight.panic {
+    if member.suspended || member.ill_at.is_some() && !is_excused(member, sight) {
         return 0;
     }
     let young = |age: &u64| *age < sight.slow_start_ns;
@@ -238,8 +249,12 @@ mod tests {
             panic: true,
             ..SIGHT
         };
-        assert_eq!(roster.look(1, panic), Status::Busy);
+        assert_eq!(roster.look(1, panic), Status::Open, "it counts as that");
         assert_eq!((roster.open(), roster.shares().total()), (2, 3 * UNIT));
+        roster.member(1).endpoint.mark_unreachable(100);
+        assert_eq!(roster.look(1, panic), Status::Busy);
+        assert_eq!((roster.open(), roster.shares().total()), (2, 2 * UNIT));
+        roster.member(1).endpoint.mark_reachable();
         let later = Sight {
             now_ns: 200,
             ..SIGHT

@@ -126,6 +126,34 @@ fn too_few_living_and_health_is_ignored() {
     }
 }
 
+/// However few are left: sent to hosts that refuse connects, requests would only come back.
+#[test]
+fn a_panic_does_not_send_to_those_that_refuse_connects() {
+    for kind in kinds() {
+        let set = set(20);
+        let mut client = Client::new(&of(kind.clone()), &set);
+        for n in 0..16 {
+            set.endpoints[n].mark_unreachable(client.now);
+        }
+        // One is ill in another way, and gets its part in the panic.
+        set.endpoints[19].busy_until(9 * SECOND);
+        client.picks(100);
+        let seen = client.picks(1_000);
+        assert_eq!(seen[..16].iter().sum::<usize>(), 0, "{kind:?}: {seen:?}");
+        assert!(
+            seen[16..].iter().all(|count| *count > 0),
+            "{kind:?}: {seen:?}"
+        );
+        let panicked = client.balancer.tally().panicked;
+        assert!(panicked >= 1_000, "{kind:?}: {panicked}");
+        // All refuse: somebody is asked all the same.
+        for n in 16..20 {
+            set.endpoints[n].mark_unreachable(client.now);
+        }
+        assert_eq!(client.picks(100).iter().sum::<usize>(), 100, "{kind:?}");
+    }
+}
+
 #[test]
 fn one_of_two_to_four_is_trusted_by_default() {
     for count in 2..=4 {

@@ -1,0 +1,1 @@
+"""The parts, one file each: run(options) gives the Report of what became of it."""
