@@ -16,6 +16,7 @@ use crate::resilience::admission::AdmissionConfig;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::BudgetConfig;
 use crate::resilience::classify::Classifier;
+use crate::resilience::codel::CodelConfig;
 use crate::resilience::limit::LimitConfig;
 
 /// Below the 65 to 75 s that common backends keep an idle connection: who closes first must be us,
@@ -170,6 +171,8 @@ policy! {
         max_concurrent: u32 = u32::MAX,
         /// Requests that wait for one of these places.
         max_pending: u32 = 0,
+        /// How those that wait are dealt with.
+        codel: Option<CodelConfig> = None,
         /// How many are served at once by how long they take.
         adaptive_limit: Option<LimitConfig> = None,
         /// How often a key may ask.
@@ -196,6 +199,7 @@ impl ServicePolicy {
                 max_pending: self.max_pending,
             },
             adaptive: self.adaptive_limit.clone(),
+            codel: self.codel.clone(),
         }
     }
 }
