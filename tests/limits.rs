@@ -15,6 +15,7 @@ both_drivers!(
     services_have_rates_of_their_own,
     strangers_are_told_when_to_come_again,
     rates_change_with_a_reload,
+    a_table_that_is_too_small_says_so,
     faults_are_injected_where_they_fit,
     a_delay_ends_with_its_request,
     faults_come_and_go_with_a_reload,
@@ -23,6 +24,8 @@ both_drivers!(
     places_change_with_a_reload,
     an_adaptive_limit_finds_what_its_service_can_do,
     failures_that_come_fast_raise_no_limit,
+    a_queue_that_stands_is_cut,
+    a_burst_that_is_served_in_time_loses_nobody,
 );
 
 fn is_limited(response: &Response) -> bool {
@@ -150,6 +153,21 @@ fn strangers_are_told_when_to_come_again(driver: Driver) {
     assert!(is_limited(&refused));
     assert_eq!(refused.field("l5d-err"), None);
     assert!(refused.field("retry-after").is_some() && refused.field("ratelimit").is_some());
+}
+
+fn a_table_that_is_too_small_says_so(driver: Driver) {
+    let backend = Backend::named("here");
+    let limit = "rateLimit: {requests: 1, perSecs: 3600, by: path, maxKeys: 8}";
+    let setup = Setup::to(driver, backend.addr).service(limit);
+    let proxy = setup.server(&format!("label: door, {limit}")).start();
+    let mut client = proxy.client();
+    for path in 0..40 {
+        assert_eq!(client.get(&format!("/{path}")).status, 200);
+    }
+    for whose in [r#"server="door""#, r#"service="all""#] {
+        let name = format!(r#"ringlink_rate_limit_evictions_total{{rt="it",{whose}}}"#);
+        assert_eq!(proxy.metric(&name), 32.0);
+    }
 }
 
 fn rates_change_with_a_reload(driver: Driver) {
@@ -508,4 +526,59 @@ fn failures_that_come_fast_raise_no_limit(driver: Driver) {
     }
     let limit = r#"ringlink_concurrency_limit{rt="it",server="door"}"#;
     assert_eq!(proxy.metric(limit), 7.0);
+}
+
+fn a_queue_that_stands_is_cut(driver: Driver) {
+    let backend = worker(1);
+    let server = "maxConcurrentRequests: 1, maxPendingRequests: 100, \
+        queue: {kind: codel, targetMs: 5, intervalMs: 50}";
+    let proxy = Setup::to(driver, backend.addr).server(server).start();
+    let (served, refused) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..30 {
+            scope.spawn(|| {
+                let mut client = proxy.client();
+                while !ended.load(Ordering::SeqCst) {
+                    let begun = Instant::now();
+                    let response = client.get("/");
+                    if response.status == 200 {
+                        served.lock().unwrap().push(begun.elapsed());
+                        continue;
+                    }
+                    let said = (response.status, response.field("l5d-err"));
+                    assert_eq!(said, (503, Some("queued-too-long")));
+                    assert_eq!(response.field("l5d-retryable"), Some("true"));
+                    refused.fetch_add(1, Ordering::SeqCst);
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+            });
+        }
+        let enough = || served.lock().unwrap().len() >= 100;
+        wait_for_if("a hundred that are served", enough, &ended);
+    });
+    assert!(refused.load(Ordering::SeqCst) > 0);
+    // One after the other, each would have waited for 29 others: 300 ms.
+    let mut served = served.into_inner().unwrap();
+    served.sort();
+    let median = served[served.len() / 2];
+    assert!(median < Duration::from_millis(150), "{median:?}");
+    let pending = format!(
+        r#"ringlink_concurrency_pending{{rt="it",server="{}"}}"#,
+        proxy.addr
+    );
+    wait_for("nobody", || proxy.metric(&pending) == 0.0);
+}
+
+fn a_burst_that_is_served_in_time_loses_nobody(driver: Driver) {
+    let backend = worker(1);
+    let service = "maxConcurrentRequests: 1, maxPendingRequests: 10, \
+        queue: {kind: codel, targetMs: 1000, intervalMs: 20000}";
+    let setup = Setup::to(driver, backend.addr).service(service);
+    let proxy = setup.cores(2).start();
+    let mut clients: Vec<Client> = (0..8).map(|_| proxy.client()).collect();
+    clients.iter_mut().for_each(|client| send(client, ""));
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "done");
+    }
 }

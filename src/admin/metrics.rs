@@ -43,7 +43,7 @@ struct Scrape {
     reloads: Reloads,
     routers: Vec<RouterMetrics>,
     shards: Vec<ShardMetrics>,
-    limited: Vec<limits::Limited>,
+    limited: limits::Limited,
     discovery: Option<Report>,
     process: Process,
 }

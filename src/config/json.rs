@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::naming::{Place, Transform};
 
-use super::limits::adaptive_to_json;
+use super::limits::{adaptive_to_json, queue_to_json};
 use super::resolved::{
     Config, Cores, DriverChoice, Engine, Forwarded, Identifier, Namer, NamerKind, Propagator,
     RateLimit, Route, Router, Server, Transformer, TransformerKind, XForwarded,
@@ -206,6 +206,8 @@ fn server(server: &Server) -> Value {
         "clearContext": server.clear_context,
         "maxConcurrentRequests": (concurrent < u32::MAX).then_some(concurrent),
         "maxPendingRequests": limits.admission.max_pending,
+        // Where nobody waits, it has nothing to say.
+        "queue": (limits.admission.max_pending > 0).then(|| queue_to_json(limits.codel.as_ref())),
         "adaptiveLimit": limits.adaptive.as_ref().map(adaptive_to_json),
         "rateLimit": limits.rate.as_ref().map(RateLimit::to_json),
         "maxCallDepth": server.max_call_depth,

@@ -5,11 +5,12 @@
 
 use serde_json::{Value as Json, json};
 
-use super::cursor::{Cursor, MOST};
+use super::cursor::{Cursor, MOST, open_kind};
 use super::identifier::header;
 use super::keys::limits as keys;
 use super::value::{Value, shown};
 use crate::resilience::admission::AdmissionConfig;
+use crate::resilience::codel::CodelConfig;
 use crate::resilience::limit::LimitConfig;
 use crate::resilience::rate::RateConfig;
 
@@ -35,6 +36,9 @@ pub struct Limits {
     pub admission: AdmissionConfig,
     /// How many are served at once by how long they take; within the limit above.
     pub adaptive: Option<LimitConfig>,
+    /// How those that wait for a place are dealt with; without it the longest is served first, and
+    /// each waits as long as it may.
+    pub codel: Option<CodelConfig>,
 }
 
 /// How often requests that have something in common may come.
@@ -109,6 +113,7 @@ pub fn limits(block: &mut Cursor<'_>) -> Limits {
             max_pending: max_pending.unwrap_or(default.max_pending),
         },
         adaptive: block.get("adaptiveLimit").and_then(adaptive_limit),
+        codel: queue(block, max_pending, true).flatten(),
     }
 }
 
@@ -132,6 +137,47 @@ pub fn places(block: &mut Cursor<'_>, whole: bool) -> (Option<u32>, Option<u32>)
         value.wrong("nobody waits without `maxConcurrentRequests` or `adaptiveLimit`");
     }
     counts
+}
+
+/// The `queue` of a block: what CoDel goes by, if it is that.
+pub fn queue(
+    block: &mut Cursor<'_>,
+    max_pending: Option<u32>,
+    whole: bool,
+) -> Option<Option<CodelConfig>> {
+    let value = block.get("queue")?;
+    if whole && max_pending.unwrap_or_default() == 0 {
+        value.wrong("nobody waits without `maxPendingRequests`");
+    }
+    let (kind, mut block) = open_kind(value.clone(), &keys::QUEUES, None)?;
+    if kind != "codel" {
+        block.finish();
+        return Some(None);
+    }
+    let default = CodelConfig::default();
+    let config = CodelConfig {
+        target_ms: block.int("targetMs", 1..=MOST, default.target_ms),
+        interval_ms: block.int("intervalMs", 1..=MOST, default.interval_ms),
+    };
+    block.finish();
+    let (target, interval) = (config.target_ms, config.interval_ms);
+    if interval < 2 * target {
+        value.wrong(format!(
+            "`intervalMs` is {interval}, and less than two times `targetMs`, which is {target}"
+        ));
+    }
+    Some(Some(config))
+}
+
+/// In the language of the file.
+pub fn queue_to_json(codel: Option<&CodelConfig>) -> Json {
+    match codel {
+        None => json!({ "kind": "fifo" }),
+        Some(CodelConfig {
+            target_ms,
+            interval_ms,
+        }) => json!({ "kind": "codel", "targetMs": target_ms, "intervalMs": interval_ms }),
+    }
 }
 
 /// The `adaptiveLimit` of a block.

@@ -16,6 +16,7 @@ use crate::resilience::admission::AdmissionConfig;
 use crate::resilience::backoff::Backoff;
 use crate::resilience::budget::BudgetConfig;
 use crate::resilience::classify::Classifier;
+use crate::resilience::codel::CodelConfig;
 use crate::resilience::hedge::HedgeConfig;
 use crate::resilience::limit::LimitConfig;
 
@@ -171,6 +172,8 @@ policy! {
         max_concurrent: u32 = u32::MAX,
         /// Requests that wait for one of these places.
         max_pending: u32 = 0,
+        /// How those that wait are dealt with.
+        codel: Option<CodelConfig> = None,
         /// How many are served at once by how long they take.
         adaptive_limit: Option<LimitConfig> = None,
         /// When a request whose response is late is sent a second time.
@@ -199,6 +202,7 @@ impl ServicePolicy {
                 max_pending: self.max_pending,
             },
             adaptive: self.adaptive_limit.clone(),
+            codel: self.codel.clone(),
         }
     }
 }

@@ -7,7 +7,7 @@ use super::cursor::{Cursor, open_kind};
 use super::faults::faults;
 use super::hedge::hedge;
 use super::keys::policy as keys;
-use super::limits::{adaptive_limit, places, rate_limit};
+use super::limits::{adaptive_limit, places, queue, rate_limit};
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
 use super::retries::{backoff, budget};
 use super::value::Value;
@@ -40,6 +40,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
     let classifier = block.get("responseClassifier").and_then(classifier);
     let whole = block.title() == keys::SERVICE.title;
     let (max_concurrent, max_pending) = places(block, whole);
+    let codel = queue(block, max_pending, whole);
     let adaptive_limit = block.get("adaptiveLimit").and_then(adaptive_limit);
     let rate_limit = block.get("rateLimit").and_then(rate_limit);
     let hedge = block.get("hedge").and_then(hedge);
@@ -54,6 +55,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         replay_bytes: bytes.and_then(|n| usize::try_from(n).ok()),
         max_concurrent,
         max_pending,
+        codel,
         adaptive_limit: adaptive_limit.map(Some),
         hedge: hedge.map(Some),
         rate_limit: rate_limit.map(Some),

@@ -208,6 +208,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             replicas: self.targets.values().map(replicas).sum(),
             failing: self.targets.iter().filter_map(failing).collect(),
             limited: self.limited(),
+            rate_evictions: self.sharing.rate_evictions(),
         }
     }
 

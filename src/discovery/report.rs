@@ -44,6 +44,9 @@ pub struct Report {
     pub failing: Vec<Failing>,
     /// Names whose requests at once are limited.
     pub limited: Vec<Limited>,
+    /// Of routers, by their numbers: keys that the tables of their services' rate limits forgot before
+    /// their time.
+    pub rate_evictions: Vec<(usize, u64)>,
 }
 
 /// A name whose requests at once are limited.

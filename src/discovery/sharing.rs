@@ -5,7 +5,7 @@
 //! as a shard remembers the name, and is made anew when a reload gives the name another one; what its
 //! limits count goes on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
 use crate::config::resolved::{ClientParams, Policies, RateLimit, ServiceParams};
@@ -67,6 +67,16 @@ impl Sharing {
             self.prune_at = PRUNE_FROM.max(2 * self.services.len());
         }
         made
+    }
+
+    /// Keys that the tables of each router forgot before their time.
+    pub fn rate_evictions(&self) -> Vec<(usize, u64)> {
+        let mut sums = BTreeMap::new();
+        for (router, rates) in &self.rates {
+            let evictions = rates.upgrade().map(|rates| rates.evictions());
+            *sums.entry(*router).or_default() += evictions.unwrap_or_default();
+        }
+        sums.into_iter().collect()
     }
 }
 

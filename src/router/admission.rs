@@ -54,9 +54,7 @@ impl Drop for Place {
 }
 
 fn wake_next(door: &Door, shard: &Shard) {
-    if let Some(task) = door.waiters.next() {
-        shard.wake(task);
-    }
+    door.waiters.wake(shard.now(), |task| shard.wake(task));
 }
 
 /// A request that waits; it gives up when dropped before it was promoted.
@@ -70,25 +68,44 @@ struct Waiting<'d> {
 impl<'d> Waiting<'d> {
     fn begin(door: &'d Door, shard: &'d Shard) -> Self {
         Waiting {
-            number: door.waiters.join(shard.this_task()),
+            number: door.waiters.join(shard.this_task(), shard.now()),
             is_pending: true,
             door,
             shard,
         }
     }
 
-    /// Whether it has a place now; if not, when to look again.
-    fn poll(&mut self) -> Result<(), u64> {
-        if !self.door.waiters.is_next(self.number) {
-            return Err(NEVER);
+    /// What becomes of it now.
+    fn poll(&mut self) -> Turn {
+        let (now, waiters) = (self.shard.now(), &self.door.waiters);
+        let patient_until = waiters.patient_until(self.number, now);
+        if now > patient_until {
+            return Turn::TooLong;
         }
-        let promoted = self.door.bounds.admission.promote(&self.door.places());
-        self.is_pending = !promoted;
-        match promoted {
-            true => Ok(()),
-            false => Err(self.shard.now() + LOOK_NS),
+        if !waiters.is_next(self.number) {
+            return Turn::Later(patient_until.saturating_add(1));
         }
+        let admission = &self.door.bounds.admission;
+        if !admission.promote(&self.door.places()) {
+            return Turn::Later((now + LOOK_NS).min(patient_until.saturating_add(1)));
+        }
+        self.is_pending = false;
+        if waiters.serves(self.number, now) {
+            return Turn::Served;
+        }
+        admission.leave();
+        Turn::TooLong
     }
+}
+
+/// What becomes of a request that waits.
+enum Turn {
+    /// It has a place.
+    Served,
+    /// It has waited for too long.
+    TooLong,
+    /// It waits on, and looks again then.
+    Later(u64),
 }
 
 impl Drop for Waiting<'_> {
@@ -175,15 +192,21 @@ impl Walk<'_, '_> {
             taken: door.bounds.admission.active(),
         };
         match door.bounds.admission.enter(&door.places()) {
-            Admitted::In => return Ok(place()),
+            Admitted::In => {
+                door.waiters.pass(shard.now());
+                return Ok(place());
+            }
             Admitted::Refused => return Err(Outcome::Refused(self.overloaded(level))),
             Admitted::Waits => {}
         }
         let mut waiting = Waiting::begin(door, shard);
         poll_fn(|_| {
             let look = match waiting.poll() {
-                Ok(()) => return Poll::Ready(Ok(place())),
-                Err(look) => look,
+                Turn::Served => return Poll::Ready(Ok(place())),
+                Turn::TooLong => {
+                    return Poll::Ready(Err(Outcome::Refused(self.queued_too_long(level))));
+                }
+                Turn::Later(look) => look,
             };
             let now = shard.now();
             if now >= due {
@@ -211,6 +234,19 @@ impl Walk<'_, '_> {
                 "as many requests as this service takes are being served",
             ),
         };
+        self.nack(reason, text)
+    }
+
+    fn queued_too_long(&self, level: Level) -> Refusal {
+        let reason = match level {
+            Level::Server => "queued-too-long",
+            Level::Service => "service-queued-too-long",
+        };
+        self.nack(reason, "it waited for a place while too many others do")
+    }
+
+    /// Says that nobody looked at the request.
+    fn nack(&self, reason: &'static str, text: &'static str) -> Refusal {
         let has_body = !self.head.body.is_empty();
         let kept = self
             .head

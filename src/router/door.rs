@@ -97,7 +97,7 @@ impl Door {
     /// `None` if nothing is limited.
     #[must_use]
     pub fn new(limits: Limits, bounds: Bounds) -> Option<Door> {
-        let waiters = Waiters::default();
+        let waiters = Waiters::new(limits.codel.as_ref());
         (!limits.are_open()).then_some(Door {
             limits,
             bounds,

@@ -5,7 +5,7 @@
 //! would be theirs to fill. Keys are hashed with a secret of this process, so that nobody can choose
 //! his to push out others'.
 
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,9 +40,7 @@ impl Rates {
     /// Counts a request of a logical name, empty for those of a server, by what it has in common with
     /// others.
     fn check(&self, name: &[u8], common: Common<'_>, now: u64) -> Rated {
-        let mut hasher = self.secret.build_hasher();
-        (name, common).hash(&mut hasher);
-        self.table.check(hasher.finish(), now)
+        self.table.check(self.secret.hash_one((name, common)), now)
     }
 
     /// Keys that were forgotten before their time.

@@ -1,18 +1,21 @@
-//! Metrics of limits on requests at once: of servers, which a generation knows, and of names, which
+//! Metrics of limits, on requests at once and on how often they come: of servers, which a generation knows, and of names, which
 //! discovery does. What they count is read where it is counted: the shards are not asked.
 
 use std::fmt;
 
 use super::Writer;
-use crate::control::generation::Generation;
+use crate::control::generation::{Generation, RouterAt};
 use crate::discovery::Report;
 
-/// A limit and what it counts.
+type Labels = [(&'static str, String); 2];
+
+/// What is limited at present.
 #[derive(Debug)]
 pub(super) struct Limited {
-    labels: [(&'static str, String); 2],
-    /// In the order of [`GAUGES`].
-    values: [u32; 3],
+    /// Requests at once; the values are in the order of [`GAUGES`].
+    at_once: Vec<(Labels, [u32; 3])>,
+    /// Keys that tables of rate limits forgot before their time.
+    evictions: Vec<(Labels, u64)>,
 }
 
 const GAUGES: [(&str, &str); 3] = [
@@ -30,43 +33,59 @@ const GAUGES: [(&str, &str); 3] = [
     ),
 ];
 
-/// What is limited at present.
-pub(super) fn limited(generation: &Generation, report: Option<&Report>) -> Vec<Limited> {
-    let servers = generation.routers.iter().flat_map(|router| {
-        let servers = router.servers.iter().zip(&router.config.servers);
-        servers.filter_map(|(at, config)| {
-            let limits = &config.limits;
-            let label = || config.label.clone().unwrap_or_else(|| at.addr.to_string());
-            limits.are_on_places().then(|| Limited {
-                labels: [("rt", router.config.label.clone()), ("server", label())],
-                values: [
-                    at.bounds.places(limits).max_concurrent,
-                    at.bounds.admission.active(),
-                    at.bounds.admission.pending(),
-                ],
-            })
-        })
-    });
-    let names = report.into_iter().flat_map(|report| &report.limited);
-    let names = names.filter_map(|name| {
-        let router = generation.router(name.router)?;
-        Some(Limited {
-            labels: [
-                ("rt", router.config.label.clone()),
-                ("service", name.name.to_string()),
-            ],
-            values: [name.limit, name.active, name.pending],
-        })
-    });
-    servers.chain(names).collect()
+/// Looks at what is limited at present.
+pub(super) fn limited(generation: &Generation, report: Option<&Report>) -> Limited {
+    let mut limited = Limited {
+        at_once: Vec::new(),
+        evictions: Vec::new(),
+    };
+    for router in &generation.routers {
+        for (at, config) in router.servers.iter().zip(&router.config.servers) {
+            let (limits, bounds) = (&config.limits, &at.bounds);
+            let label = config.label.clone();
+            let label = label.unwrap_or_else(|| at.addr.to_string());
+            let labels = labels(router, "server", label);
+            if let Some(rates) = &bounds.rates {
+                limited.evictions.push((labels.clone(), rates.evictions()));
+            }
+            if limits.are_on_places() {
+                let limit = bounds.places(limits).max_concurrent;
+                let (active, pending) = (bounds.admission.active(), bounds.admission.pending());
+                limited.at_once.push((labels, [limit, active, pending]));
+            }
+        }
+    }
+    let Some(report) = report else {
+        return limited;
+    };
+    for name in &report.limited {
+        if let Some(router) = generation.router(name.router) {
+            let labels = labels(router, "service", name.name.to_string());
+            let values = [name.limit, name.active, name.pending];
+            limited.at_once.push((labels, values));
+        }
+    }
+    for (number, evictions) in &report.rate_evictions {
+        if let Some(router) = generation.router(*number) {
+            let labels = labels(router, "service", "all".to_owned());
+            limited.evictions.push((labels, *evictions));
+        }
+    }
+    limited
+}
+
+fn labels(router: &RouterAt, key: &'static str, value: String) -> Labels {
+    [("rt", router.config.label.clone()), (key, value)]
 }
 
 /// Writes what there is to tell.
-pub(super) fn write(writer: &mut Writer<'_>, limited: &[Limited]) -> fmt::Result {
+pub(super) fn write(writer: &mut Writer<'_>, limited: &Limited) -> fmt::Result {
     for (index, (name, help)) in GAUGES.into_iter().enumerate() {
-        let values = limited.iter();
-        let values = values.map(|one| (one.labels.clone(), u64::from(one.values[index])));
+        let values = limited.at_once.iter();
+        let values = values.map(|(labels, values)| (labels.clone(), u64::from(values[index])));
         writer.gauges(name, help, values)?;
     }
-    Ok(())
+    let help = "Keys that a table of a rate limit forgot before their time: raise its maxKeys";
+    let evictions = limited.evictions.iter().cloned();
+    writer.counters("rate_limit_evictions", help, evictions)
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::cursor::MOST;
 use super::super::hedge::to_json as hedge_to_json;
-use super::super::limits::adaptive_to_json;
+use super::super::limits::{adaptive_to_json, queue_to_json};
 use super::super::resolved::{
     ClientParams, ClientPolicy, FaultRule, HashKey, Policies, RateLimit, ServiceParams,
     ServicePolicy,
@@ -184,6 +184,9 @@ fn backoff(backoff: &Backoff) -> Value {
 fn service(params: &ServiceParams) -> Map<String, Value> {
     let total = |total: Option<Duration>| total.map_or(0, ms);
     let classifier = params.classifier.as_ref();
+    // Where nobody waits, it has nothing to say.
+    let queue = params.codel.as_ref();
+    let queue = queue.filter(|codel| codel.is_some() || params.max_pending != Some(0));
     said(json!({
         "totalTimeoutMs": params.total_timeout.map(total),
         "responseClassifier": { "kind": classifier.map(self::classifier) },
@@ -195,6 +198,7 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
         "hedge": params.hedge.as_ref().and_then(Option::as_ref).map(hedge_to_json),
         "maxConcurrentRequests": params.max_concurrent.filter(|n| *n < u32::MAX),
         "maxPendingRequests": params.max_pending,
+        "queue": queue.map(|codel| queue_to_json(codel.as_ref())),
         "adaptiveLimit": params.adaptive_limit.as_ref().and_then(Option::as_ref).map(adaptive_to_json),
         "rateLimit": params.rate_limit.as_ref().and_then(Option::as_ref).map(RateLimit::to_json),
         "faults": params.faults.as_ref().map(|rules| {

@@ -1,6 +1,6 @@
 //! The tables of limits, which servers and services have in common, and of faults.
 
-use super::Block;
+use super::{Block, Kinds};
 
 pub const RATE_LIMIT: Block = Block {
     title: "rateLimit",
@@ -54,6 +54,28 @@ pub const ADAPTIVE_LIMIT: Block = Block {
         "windowMs",
         "baselineSecs",
     ],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const FIFO: Block = Block {
+    title: "queue: fifo",
+    keys: &["kind"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const CODEL: Block = Block {
+    title: "queue: codel",
+    keys: &["kind", "targetMs", "intervalMs"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const QUEUES: Kinds = Kinds {
+    key: "kind",
+    what: "queue",
+    supported: &[("fifo", &FIFO), ("codel", &CODEL)],
     not_yet: &[],
     gone: &[],
 };

@@ -3,6 +3,7 @@
 use super::super::resolved::{Limits, RateKey, RateLimit, Wanted};
 use super::accepted::round_trip;
 use super::{check, ok, router, server};
+use crate::resilience::codel::CodelConfig;
 use crate::resilience::limit::LimitConfig;
 use crate::resilience::rate::RateConfig;
 
@@ -132,6 +133,38 @@ fn places() {
 }
 
 #[test]
+fn queues() {
+    for (text, codel) in [
+        ("fifo", None),
+        ("codel", Some(CodelConfig::default())),
+        (
+            "codel, targetMs: 7, intervalMs: 14",
+            Some(CodelConfig {
+                target_ms: 7,
+                interval_ms: 14,
+            }),
+        ),
+    ] {
+        let text =
+            format!("maxConcurrentRequests: 9, maxPendingRequests: 8, queue: {{kind: {text}}}");
+        let limits = of_server(&text.replace(", m", "\nm").replace(", q", "\nq"));
+        assert_eq!(limits.codel, codel);
+        assert_eq!(of_service(&format!("{{{text}}}"), "/svc/a"), limits);
+    }
+    let text = "
+  kind: io.l5d.static
+  configs:
+  - {prefix: /svc, queue: {kind: codel}}
+  - {prefix: /svc/a, maxConcurrentRequests: 7, maxPendingRequests: 3}
+  - {prefix: /svc/a/b, queue: {kind: fifo}}";
+    assert_eq!(
+        of_service(text, "/svc/a").codel,
+        Some(CodelConfig::default())
+    );
+    assert_eq!(of_service(text, "/svc/a/b").codel, None);
+}
+
+#[test]
 fn wrong_places() {
     check(
         server,
@@ -141,6 +174,20 @@ fn wrong_places() {
                 &[
                     "5:21: routers[0].servers[0].adaptiveLimit: `initial` is 20, and not within `min` to `max`: 30 to 1000",
                     "5:54: routers[0].servers[0].adaptiveLimit.tolerance: 0.9 is not within 1 to 100",
+                ],
+            ),
+            (
+                "queue: {kind: codel, targetMs: 10, intervalMs: 19}",
+                &[
+                    "5:13: routers[0].servers[0].queue: nobody waits without `maxPendingRequests`",
+                    "5:13: routers[0].servers[0].queue: `intervalMs` is 19, and less than two times `targetMs`, which is 10",
+                ],
+            ),
+            (
+                "queue: {kind: lifo}",
+                &[
+                    "5:13: routers[0].servers[0].queue: nobody waits without `maxPendingRequests`",
+                    "5:19: routers[0].servers[0].queue.kind: unknown queue `lifo`",
                 ],
             ),
             (

@@ -74,7 +74,7 @@ const SPLICES: &[&str] = &[
 const POLICIES: &str = "
 routers:
 - protocol: http
-  servers: [{port: 0, maxConcurrentRequests: 9, maxPendingRequests: 8, adaptiveLimit: {min: 3, max: 9}, rateLimit: {requests: 5, by: {header: a}}}]
+  servers: [{port: 0, maxConcurrentRequests: 9, maxPendingRequests: 8, queue: {kind: codel}, adaptiveLimit: {min: 3, max: 9}, rateLimit: {requests: 5, by: {header: a}}}]
   client:
     kind: io.l5d.static
     configs:
@@ -94,6 +94,8 @@ routers:
       bufferBytes: 10
     maxConcurrentRequests: 7
     hedge: {percentile: 99, minDelayMs: 2, maxDelayMs: 50, minSamples: 9}
+    maxPendingRequests: 7
+    queue: {kind: codel, targetMs: 4, intervalMs: 50}
     adaptiveLimit: {initial: 11, tolerance: 1.25, windowMs: 5, baselineSecs: 6}
     rateLimit: {requests: 10, perSecs: 60, burst: 3, by: path, maxKeys: 9}
     faults: [{match: {path: /a, methods: [GET], headers: {b: '*'}}, abort: {percent: 0.5, status: 503}, delay: {percent: 5, ms: 7}}]
