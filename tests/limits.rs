@@ -161,12 +161,12 @@ fn a_table_that_is_too_small_says_so(driver: Driver) {
     let setup = Setup::to(driver, backend.addr).service(limit);
     let proxy = setup.server(&format!("label: door, {limit}")).start();
     let mut client = proxy.client();
-    for path in 0..40 {
-        assert_eq!(client.get(&format!("/{path}")).status, 200);
-    }
+    // One key in 8000 is taken for another.
+    let passed = (0..40).filter(|path| client.get(&format!("/{path}")).status == 200);
+    assert!(passed.count() >= 37);
     for whose in [r#"server="door""#, r#"service="all""#] {
         let name = format!(r#"ringlink_rate_limit_evictions_total{{rt="it",{whose}}}"#);
-        assert_eq!(proxy.metric(&name), 32.0);
+        assert!((29.0..=32.0).contains(&proxy.metric(&name)), "{whose}");
     }
 }
 
@@ -320,6 +320,7 @@ fn services_have_places_of_their_own(driver: Driver) {
         let name = format!(r#"ringlink_concurrency_{name}{{rt="it",service="/svc/web"}}"#);
         proxy.metric(&name)
     };
+    wait_for("two that are served", || backend.requests().len() == 2);
     wait_for("a request that waits", || metric("pending") == 1.0);
     assert_eq!((metric("limit"), metric("in_flight")), (2.0, 2.0));
     let refused = proxy.client().get("/");
@@ -455,7 +456,7 @@ fn worker(capacity: usize) -> Backend {
 }
 
 fn an_adaptive_limit_finds_what_its_service_can_do(driver: Driver) {
-    let limit = "adaptiveLimit: {min: 1, max: 200, initial: 60, windowMs: 20}";
+    let limit = "adaptiveLimit: {min: 1, max: 200, initial: 30, windowMs: 20, baselineSecs: 1}";
     let server = format!("label: door, {limit}");
     for (server, service, labels) in [
         (server.as_str(), "", r#"server="door""#),
@@ -487,10 +488,15 @@ fn an_adaptive_limit_finds_what_its_service_can_do(driver: Driver) {
                     }
                 });
             }
-            // One and a half times three, and the headroom: about ten.
+            // One and a half times three, and the headroom: about ten. On a machine that is busy with
+            // other things a pause may look like a service without a queue, until it is measured.
+            // A measurement halves it for a moment: it has to stay there.
+            let mut looks = 0;
             let is_found = || {
                 std::thread::sleep(Duration::from_millis(20));
-                metric("limit") < 20.0 && metric("in_flight") < 30.0
+                let is_there = metric("limit") < 20.0 && metric("in_flight") < 30.0;
+                looks = if is_there { looks + 1 } else { 0 };
+                looks == 25
             };
             wait_for_if("the limit", is_found, &ended);
         });
