@@ -41,8 +41,10 @@ pub enum Bug {
     RetryUncharged,
     /// A requeue is granted, and no budget charged.
     RequeueUncharged,
-    /// A request whose time is over is sent.
+    /// A request is sent although the limit on its time is over.
     SentLate,
+    /// The deadline that a client gives is not kept.
+    DeadlineForgotten,
     /// A body that is sent again lacks its first piece.
     PieceLost,
     /// A request that is over keeps its place at the server.
@@ -58,7 +60,7 @@ pub enum Bug {
 }
 
 impl Bug {
-    pub const ALL: [Bug; 23] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AnsweredTwice,
         Bug::EndLost,
         Bug::CutLooksWhole,
@@ -76,6 +78,7 @@ impl Bug {
         Bug::RetryUncharged,
         Bug::RequeueUncharged,
         Bug::SentLate,
+        Bug::DeadlineForgotten,
         Bug::PieceLost,
         Bug::PlaceLeaked,
         Bug::LineLeaked,

@@ -161,12 +161,12 @@ impl<'w> Walk<'w, '_> {
 
     /// Why the request is not to be sent any more, if its time is over.
     pub(super) fn overdue(&self, now: u64) -> Option<Refusal> {
+        if now >= self.due {
+            return Some(deadline::exceeded());
+        }
         #[cfg(feature = "planted-bugs")]
         if planted(Bug::SentLate) {
             return None;
-        }
-        if now >= self.due {
-            return Some(deadline::exceeded());
         }
         let text = "its time was over before it could be sent";
         (now >= self.due()).then(|| Refusal::proxy(504, "request-timeout", text))

@@ -5,7 +5,9 @@
 //! response is anything else than its own; no byte of one exchange shows up in another; buffers,
 //! operations, descriptors and counts are all given back; after the faults stop everything in
 //! flight comes to its end, and whoever asks properly then is served; the engine keeps the rules of
-//! its drivers; nothing panics.
+//! its drivers; nothing panics. And by the policies that the seed draws ([`policy`], [`rules`]): what
+//! arrives was paid for, nothing is sent once its time is over, nothing is repeated that may not be,
+//! no replica has more than there is room for.
 //!
 //! `SIM_SEEDS` says how many seeds (default 8,000) and `SIM_FIRST` where they begin;
 //! `SIM_SEED=<n> cargo test --test simulation -- --nocapture` replays one and tells its story.
@@ -15,6 +17,7 @@ mod chance;
 mod client;
 mod ledger;
 mod listener;
+mod plan;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod policy;
@@ -29,7 +32,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use world::{Plan, REACHED, Report, World};
+use plan::Plan;
+use world::{REACHED, Report, World};
 
 thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };

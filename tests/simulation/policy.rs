@@ -206,7 +206,7 @@ impl Policy {
     /// Room at replicas, and how long connections are kept.
     fn room(&mut self, rng: &mut Rng, gentle: bool, crowd: bool) {
         self.bounds.at_once = u32::MAX;
-        if rng.percent(30) && !(gentle && crowd) {
+        if rng.percent(40) && !(gentle && crowd) {
             let most = match gentle {
                 true => rng.pick(&[2, 4]),
                 false => rng.pick(&[1, 2, 4]),
