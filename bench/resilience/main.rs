@@ -41,9 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let claims = reports.iter().flat_map(|report| &report.claims);
-    let broken = claims
-        .filter(|claim| claim.is_expected && !claim.holds)
-        .count();
+    let broken = claims.filter(|claim| !claim.holds).count();
     if broken > 0 {
         eprintln!("{broken} claims are broken");
     }
