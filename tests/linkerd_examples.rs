@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use support::backend::ok;
 use support::proxy::{Proxy, binary};
 use support::{Backend, Client, PATIENCE, free_port};
 
@@ -105,14 +106,23 @@ fn every_file_loads_or_says_what_it_needs() {
 
 /// Starts an example with its ports replaced, and its files of addresses led to a backend.
 fn start(file: &str, ports: &[(u16, u16)], backend: &Backend) -> Option<Proxy> {
+    start_with(file, ports, |_| backend)
+}
+
+/// The same, with a backend for each file.
+fn start_with<'b>(
+    file: &str,
+    ports: &[(u16, u16)],
+    backend: impl Fn(&str) -> &'b Backend,
+) -> Option<Proxy> {
     let dir = examples()?.join("linkerd/examples");
     let mut yaml = fs::read_to_string(dir.join(file)).expect("the example");
     let names = std::env::temp_dir().join(format!("ringlink-{}-{file}", std::process::id()));
     fs::create_dir_all(&names).expect("a directory");
     for entry in fs::read_dir(dir.join("io.l5d.fs")).expect("the files of addresses") {
         let name = entry.expect("an entry").file_name();
-        let line = format!("127.1 {}\n", backend.addr.port());
-        fs::write(names.join(name), line).expect("written");
+        let port = backend(&name.to_string_lossy()).addr.port();
+        fs::write(names.join(name), format!("127.1 {port}\n")).expect("written");
     }
     yaml = yaml.replace("linkerd/examples/io.l5d.fs", &names.display().to_string());
     for (from, to) in ports {
@@ -178,4 +188,77 @@ fn service_mesh() {
     let incoming = Client::connect(([127, 0, 0, 1], ports[1].1).into());
     let mut incoming = incoming;
     assert_eq!(get(&mut incoming, "/", "cat"), (200, "cat".to_owned()));
+}
+
+#[test]
+fn load_balancer() {
+    let cat = Backend::named("cat");
+    let Some(proxy) = start("loadbalancer.yaml", &[(4140, free_port())], &cat) else {
+        return;
+    };
+    let mut client = proxy.client();
+    for _ in 0..20 {
+        assert_eq!(get(&mut client, "/", "cat"), (200, "cat".to_owned()));
+    }
+    assert_eq!(cat.accepts(), 1, "the host's pool keeps the connection");
+}
+
+fn slow(ms: u64) -> Backend {
+    Backend::answering(move |_| {
+        std::thread::sleep(Duration::from_millis(ms));
+        ok("late")
+    })
+}
+
+/// "The timeout for a single request attempt on the dog client. If this timeout is reached, the request
+/// attempt will be canceled and the request will be retried if there is still time remaining", which is
+/// a second.
+#[test]
+fn retries() {
+    let (dog, cat) = (slow(1500), Backend::named("cat"));
+    let of = |name: &str| if name == "dog" { &dog } else { &cat };
+    let Some(proxy) = start_with("retries.yaml", &[(4140, free_port())], of) else {
+        return;
+    };
+    let timed = |request: &str| {
+        let began = Instant::now();
+        (proxy.client().ask(request).status, began.elapsed())
+    };
+    let mut served = 0;
+    for _ in 0..16 {
+        let (status, took) = timed("GET / HTTP/1.1\r\nHost: any\r\n\r\n");
+        // Whoever meets the dog again and again has no time left.
+        assert!(
+            status == 200 || took > Duration::from_millis(700),
+            "{status} in {took:?}"
+        );
+        assert!(took < Duration::from_millis(1400), "{took:?}");
+        served += usize::from(status == 200);
+    }
+    assert!(served >= 8, "{served} of 16");
+    assert!(proxy.metric(r#"ringlink_retries_total{rt="http"}"#) >= 1.0);
+    // Not a GET, HEAD, OPTIONS, PUT or DELETE.
+    for _ in 0..6 {
+        let before = dog.requests().len() + cat.requests().len();
+        let (status, took) = timed("POST / HTTP/1.1\r\nHost: any\r\nContent-Length: 1\r\n\r\nx");
+        assert!([200, 504].contains(&status), "{status}");
+        assert!(
+            took < Duration::from_millis(600),
+            "one attempt, not a second: {took:?}"
+        );
+        assert_eq!(dog.requests().len() + cat.requests().len(), before + 1);
+    }
+}
+
+/// 500 ms for all services, and 1000 ms for `/svc/foo`.
+#[test]
+fn service_options() {
+    let app = slow(700);
+    let ports = [(4140, free_port()), (8080, app.addr.port())];
+    let Some(proxy) = start("service-options.yaml", &ports, &app) else {
+        return;
+    };
+    for (host, status) in [("foo", 200), ("any", 504), ("bar", 504)] {
+        assert_eq!(get(&mut proxy.client(), "/", host).0, status, "{host}");
+    }
 }

@@ -416,7 +416,7 @@ fn waiting_for_a_place_ends(driver: Driver) {
     let response = proxy.client().get("/");
     assert_eq!(
         (response.status, response.field("l5d-err")),
-        (503, Some("overloaded"))
+        (504, Some("request-timeout"))
     );
     assert!(backend.requests().is_empty());
 }

@@ -129,12 +129,12 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
         draining,
         ..
     } = by;
-    let mut heads = router.heads();
+    let (mut head, mut response) = router.heads();
     let mut reader = HeadReader::new();
     let mut waited = false;
-    let head = poll_fn(|_| {
-        let head = connection.poll_head(&mut reader, &settings.limits, &mut heads.request);
-        if head.is_pending() {
+    let read = poll_fn(|_| {
+        let read = connection.poll_head(&mut reader, &settings.limits, &mut head);
+        if read.is_pending() {
             if !waited {
                 waited = true;
                 timer.set(after(router.shard.now(), server.head_timeout));
@@ -144,10 +144,10 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
                 return Poll::Ready(HeadOutcome::Refused(refusal));
             }
         }
-        head
+        read
     })
     .await;
-    let keep_alive = match head {
+    let keep_alive = match read {
         HeadOutcome::Complete { keep_alive } => keep_alive,
         HeadOutcome::Closed => return Next::Abort,
         HeadOutcome::Refused(refusal) => {
@@ -160,20 +160,15 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
     stats.requests.set(stats.requests.get() + 1);
     stats.active_requests.set(stats.active_requests.get() + 1);
     let _active = super::Active(&stats.active_requests);
-    let super::Heads {
-        request: head,
-        response,
-        ..
-    } = &mut heads;
-    let mut request = Request::new(connection, head, keep_alive, &settings.limits);
+    let mut request = Request::new(connection, &head, keep_alive, &settings.limits);
     let outcome = if head.method == Method::Connect && !server.allow_connect {
         let text = "CONNECT is not enabled on this server";
         Outcome::Refused(Refusal::client(405, "connect-refused", text))
     } else {
         let mut walk = Walk {
             by,
-            head,
-            response,
+            head: &mut head,
+            response: &mut response,
             request: &mut request,
             timer,
             started,
@@ -208,6 +203,7 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             Next::Abort
         }
     };
+    router.keep_heads((head, response));
     stats.record_latency(router.shard.now() - started);
     next
 }

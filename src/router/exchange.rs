@@ -203,12 +203,16 @@ impl<'w> Walk<'w, '_> {
         let mut fresh = false;
         loop {
             course.attempts += 1;
-            let endpoint = match self.pick(&leaf.client, course) {
-                Ok(Picked::At(endpoint)) => endpoint,
-                Ok(Picked::Later(_)) => match self.pick_in_time(&leaf.client, course).await {
-                    Ok(endpoint) => endpoint,
-                    Err(outcome) => return Ended::Outcome(outcome),
-                },
+            let picked = match self.pick(&leaf.client, course) {
+                Ok(Picked::At(endpoint)) => Ok(endpoint),
+                Ok(Picked::Later(waiting)) => {
+                    drop(waiting);
+                    self.pick_in_time(&leaf.client, course).await
+                }
+                Err(outcome) => Err(outcome),
+            };
+            let endpoint = match picked {
+                Ok(endpoint) => endpoint,
                 Err(outcome) => return Ended::Outcome(outcome),
             };
             let judge = self.judge(route, service, leaf, course);

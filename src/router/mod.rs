@@ -69,6 +69,9 @@ const HEADS_KEPT: usize = 256;
 /// Heads that a sweep leaves in place.
 const HEADS_TRIMMED: usize = 16;
 
+/// The heads of a request and of its response.
+type Heads = (Box<RequestHead>, Box<ResponseHead>);
+
 /// Gives a connection to another shard: (shard, server's number, descriptor). False when that shard
 /// does not take it: its mailbox is full, or it does not know the server yet.
 pub type HandOver = Rc<dyn Fn(usize, usize, Fd) -> bool>;
@@ -86,7 +89,7 @@ pub struct Router {
     settings: RefCell<Rc<Settings>>,
     hand_over: HandOver,
     rng: RefCell<Rng>,
-    spare: RefCell<Vec<(Box<RequestHead>, Box<ResponseHead>)>>,
+    spare: RefCell<Vec<Heads>>,
 }
 
 /// What a router gets from outside.
@@ -211,13 +214,17 @@ impl Router {
         );
     }
 
-    /// A pair of heads for one request, returned to the stock when dropped.
-    fn heads(&self) -> Heads<'_> {
-        let (request, response) = self.spare.borrow_mut().pop().unwrap_or_default();
-        Heads {
-            request,
-            response,
-            router: self,
+    /// A pair of heads for one request. A request that comes to its end gives them back.
+    fn heads(&self) -> Heads {
+        self.spare.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn keep_heads(&self, (mut request, mut response): Heads) {
+        let mut spare = self.spare.borrow_mut();
+        if spare.len() < HEADS_KEPT {
+            request.clear();
+            response.clear();
+            spare.push((request, response));
         }
     }
 
@@ -226,26 +233,6 @@ impl Router {
         let mut spare = self.spare.borrow_mut();
         spare.truncate(HEADS_TRIMMED);
         spare.shrink_to(HEADS_TRIMMED);
-    }
-}
-
-/// See [`Router::heads`].
-struct Heads<'r> {
-    request: Box<RequestHead>,
-    response: Box<ResponseHead>,
-    router: &'r Router,
-}
-
-impl Drop for Heads<'_> {
-    fn drop(&mut self) {
-        let mut spare = self.router.spare.borrow_mut();
-        if spare.len() < HEADS_KEPT {
-            let mut request = std::mem::take(&mut self.request);
-            let mut response = std::mem::take(&mut self.response);
-            request.clear();
-            response.clear();
-            spare.push((request, response));
-        }
     }
 }
 
