@@ -102,7 +102,7 @@ impl Trace {
     pub fn encode(self, out: &mut Vec<u8>) {
         let words = [self.span, self.parent, self.id, self.flags];
         let words = words.map(u64::to_be_bytes);
-        // Padded with zeroes to a multiple of three.
+        // Padded with zeroes to a multiple of six.
         let mut bytes = [0; LONGEST / 4 * 3];
         bytes[..32].copy_from_slice(words.as_flattened());
         bytes[32..40].copy_from_slice(&self.id_high.unwrap_or_default().to_be_bytes());
@@ -110,17 +110,14 @@ impl Trace {
             None => (43, 44),
             Some(_) => (54, LONGEST),
         };
-        let start = out.len();
-        out.resize(start + len, 0);
-        let text = &mut out[start..];
-        for (three, four) in bytes.chunks_exact(3).zip(text.chunks_exact_mut(4)) {
-            let bits = u32::from_be_bytes([0, three[0], three[1], three[2]]);
-            four[0] = ALPHABET[(bits >> 18) as usize & 0x3F];
-            four[1] = ALPHABET[(bits >> 12) as usize & 0x3F];
-            four[2] = ALPHABET[(bits >> 6) as usize & 0x3F];
-            four[3] = ALPHABET[bits as usize & 0x3F];
+        let mut text = [0; LONGEST];
+        for (six, eight) in bytes.chunks_exact(6).zip(text.chunks_exact_mut(8)) {
+            let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|at| six[at]);
+            let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+            eight.copy_from_slice(&base64_digits(bits));
         }
         text[digits..].fill(b'=');
+        out.extend_from_slice(&text[..len]);
     }
 
     /// Reads a tree's id and a span as B3 writes them: 16 or 32, and 16 hexadecimal digits. Without
@@ -211,6 +208,19 @@ impl Decision {
 pub fn put_hex(number: u64, out: &mut Vec<u8>) {
     let halves = [(number >> 32) as u32, number as u32].map(hex_digits);
     out.extend_from_slice(halves.as_flattened());
+}
+
+/// The base64 digits (RFC 4648 §4) of 48 bits, all at once: six bits a byte, then each to its letter.
+fn base64_digits(bits: u64) -> [u8; 8] {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut sixes = (bits & 0xFFFF_FF00_0000) << 8 | bits & 0x00FF_FFFF;
+    sixes = (sixes & 0x00FF_F000_00FF_F000) << 4 | sixes & 0x0000_0FFF_0000_0FFF;
+    sixes = (sixes & 0x0FC0_0FC0_0FC0_0FC0) << 2 | sixes & 0x003F_003F_003F_003F;
+    // One in each byte that is at least so much.
+    let least = |n: u64| (sixes + EACH * (128 - n)) >> 7 & EACH;
+    let up = EACH * u64::from(b'A') + least(26) * 6 + least(63) * 3;
+    let down = least(52) * 75 + least(62) * 15;
+    (sixes + up - down).to_be_bytes()
 }
 
 /// The eight digits of a number, all at once: a nibble a byte, then each to its letter.

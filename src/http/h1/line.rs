@@ -54,7 +54,7 @@ pub(super) fn field_line(line: &[u8]) -> Result<FieldLine, HeadError> {
 /// Reads the field line that `input` begins with, if it is of the plain kind that nearly all are:
 /// one space at most after the colon, none at the end, no tab. Tells also how long it is, with its
 /// CRLF. What is not plain, or not all there, [`field_line`] judges.
-#[inline]
+#[inline(always)]
 pub(super) fn plain_line(input: &[u8]) -> Option<(FieldLine, usize)> {
     let (name_end, id) = name_before_colon(input)?;
     let lead = usize::from(input.get(name_end + 1) == Some(&b' '));

@@ -103,28 +103,25 @@ impl Walk {
         }
     }
 
-    /// The field line that `input` begins with and its length, if it is a plain one. `before`: bytes
-    /// of the head up to it.
-    #[inline]
-    fn plain(
+    /// Notes the field lines from `at` on, as long as they are plain ones; where the first other line
+    /// begins.
+    fn plain_fields(
         &mut self,
         input: &[u8],
-        before: usize,
+        mut at: usize,
+        head_start: usize,
         limits: &Limits,
-    ) -> Result<Option<(FieldLine, usize)>, HeadError> {
-        let line = if self.started {
-            plain_line(input)
-        } else {
-            None
-        };
-        let Some((line, len)) = line else {
-            return Ok(None);
-        };
-        if before + len > limits.head_bytes {
-            return Err(HeadError::HeadTooLarge);
+        fields: &mut Fields,
+    ) -> Result<usize, HeadError> {
+        while let Some((line, len)) = input.get(at..).and_then(plain_line) {
+            if at + len - head_start > limits.head_bytes {
+                return Err(HeadError::HeadTooLarge);
+            }
+            self.count_field(limits)?;
+            fields.push_entry(entry(at - head_start, &line));
+            at += len;
         }
-        self.count_field(limits)?;
-        Ok(Some((line, len)))
+        Ok(at)
     }
 
     fn first_line<G: Grammar>(&mut self, text: &[u8]) -> Result<Line<G::Start>, G::Error> {
@@ -187,10 +184,8 @@ fn whole<G: Grammar>(
     let (mut head_start, mut at) = (0, 0);
     let mut start = None;
     loop {
-        if let Some((line, len)) = walk.plain(&input[at..], at - head_start, limits)? {
-            fields.push_entry(entry(at - head_start, &line));
-            at += len;
-            continue;
+        if walk.started {
+            at = walk.plain_fields(input, at, head_start, limits, fields)?;
         }
         let Some(lf) = memchr(b'\n', &input[at..]) else {
             break;

@@ -11,7 +11,7 @@ use super::{LONGEST, Name, is_token};
 /// where the colon is, and which known name stands before it. `None` if the name is empty, is not a
 /// token, or is longer than the table's; or if the text is too short for words. [`leading_token`]
 /// then tells more.
-#[inline]
+#[inline(always)]
 pub(crate) fn name_before_colon(text: &[u8]) -> Option<(usize, Name)> {
     let words = words(text.first_chunk::<LONGEST>()?);
     let len = first_colon(&words)?;
