@@ -57,10 +57,16 @@ pub enum Bug {
     RoomIgnored,
     /// A probe that told nothing is never ended.
     ProbeKept,
+    /// A request that may not be repeated is hedged.
+    HedgedUnsafely,
+    /// A hedge is sent, and no budget charged.
+    HedgeUncharged,
+    /// The attempt that was second goes on, and answers, too.
+    HedgeAnswersToo,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 27] = [
         Bug::AnsweredTwice,
         Bug::EndLost,
         Bug::CutLooksWhole,
@@ -85,6 +91,9 @@ impl Bug {
         Bug::WaiterLeaked,
         Bug::RoomIgnored,
         Bug::ProbeKept,
+        Bug::HedgedUnsafely,
+        Bug::HedgeUncharged,
+        Bug::HedgeAnswersToo,
     ];
 }
 

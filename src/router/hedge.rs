@@ -19,6 +19,8 @@ use super::pump::{Pump, Stop};
 use super::refusal::{Refusal, Retry};
 use super::retry::Judge;
 use super::room::Room;
+#[cfg(feature = "planted-bugs")]
+use crate::engine::planted::{Bug, planted};
 use crate::http::ResponseHead;
 
 /// The second attempt.
@@ -41,7 +43,10 @@ impl Judge<'_> {
     /// After how long a request is hedged; `None` if it is not.
     pub fn hedge_ns(&self, walk: &Walk<'_, '_>) -> Option<u64> {
         let head = &*walk.head;
-        let may = self.method.is_idempotent()
+        let is_safe = self.method.is_idempotent();
+        #[cfg(feature = "planted-bugs")]
+        let is_safe = is_safe || planted(Bug::HedgedUnsafely);
+        let may = is_safe
             && head.upgrade().is_none()
             && !head.expect_continue
             && self.client.replica_count() > 1;
@@ -72,6 +77,8 @@ impl Pump<'_, '_, '_> {
             .route
             .shared()
             .is_some_and(|shared| shared.retries.withdraw(now));
+        #[cfg(feature = "planted-bugs")]
+        let paid = paid || planted(Bug::HedgeUncharged);
         if !paid {
             return;
         }

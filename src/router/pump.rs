@@ -197,7 +197,14 @@ impl Pump<'_, '_, '_> {
             }
             Poll::Ready(Ok(HeadEvent::Final)) => {
                 // Whoever is second has lost.
-                self.backup = None;
+                let lost = self.backup.take();
+                #[cfg(feature = "planted-bugs")]
+                if planted(Bug::HedgeAnswersToo) && lost.is_some() {
+                    self.walk
+                        .request
+                        .send_interim(self.shard(), self.walk.response);
+                }
+                drop(lost);
                 self.learn_latency();
                 self.moves += 1;
                 self.in_body = true;

@@ -79,6 +79,8 @@ pub struct Bounds {
     limits: [u64; 3],
     /// Requests in flight at one replica.
     pub at_once: u32,
+    /// Idempotent requests may be sent twice at once.
+    pub hedges: bool,
 }
 
 impl Bounds {
@@ -94,6 +96,7 @@ impl Bounds {
             *mine = other.max(*mine);
         }
         self.at_once = self.at_once.max(other.at_once);
+        self.hedges |= other.hedges;
     }
 }
 
@@ -157,6 +160,7 @@ impl Policy {
                 retried: Retried::Nothing,
                 limits: [3000, 1500, NO_LIMIT],
                 at_once: u32::MAX,
+                hedges: false,
             },
             is_lenient: true,
             retries: budget,
@@ -242,6 +246,13 @@ impl Policy {
              retries: {{budget: {}, backoff: {backoff}, bufferBytes: {kept}}}",
             self.retries.yaml()
         ));
+        if rng.percent(30) {
+            self.bounds.hedges = true;
+            let (percentile, delay) = (rng.pick(&[50, 90]), rng.pick(&[0, 1, 20]));
+            self.service.push_str(&format!(
+                ", hedge: {{percentile: {percentile}, minDelayMs: {delay}, minSamples: 1}}"
+            ));
+        }
     }
 }
 

@@ -30,6 +30,7 @@ pub struct Run {
     /// As the routers that are left count them.
     pub counted_retries: u64,
     pub counted_requeues: u64,
+    pub counted_hedges: u64,
 }
 
 /// Judges how often the requests of a run arrived.
@@ -41,7 +42,8 @@ pub fn judge(ledger: &Ledger, run: &Run) {
         if let Some(wrong) = repeated(&asked, bounds) {
             ledger.violation(format!("request {id} {wrong}: {:?}", asked.arrivals));
         }
-        let paid = paid(&asked, run.trusty);
+        // Which of two attempts at once was what, arrivals do not tell.
+        let paid = paid(&asked, run.trusty && !bounds.hedges);
         sum.add(paid);
         requests += 1;
         let (of_name, paid_by_name) = names.entry(asked.service).or_default();
@@ -65,7 +67,11 @@ pub fn judge(ledger: &Ledger, run: &Run) {
         ("repeats arrived", sum.repeats, granted + requeued),
         ("requeues arrived", sum.requeues, requeued),
         ("requeues were counted", run.counted_requeues, requeued),
-        ("retries were counted", run.counted_retries, granted),
+        (
+            "retries and hedges were counted",
+            run.counted_retries + run.counted_hedges,
+            granted,
+        ),
     ] {
         if found > most {
             ledger.violation(format!("{found} {what}, of {most} paid for"));
@@ -126,10 +132,11 @@ fn paid(asked: &Asked, trusty: bool) -> Paid {
 /// What is wrong with how often a request arrived.
 fn repeated(asked: &Asked, bounds: Bounds) -> Option<String> {
     let count = asked.arrivals.len();
-    if count > MOST_ATTEMPTS {
+    let most = MOST_ATTEMPTS * if bounds.hedges { 2 } else { 1 };
+    if count > most {
         return Some(format!("arrived {count} times"));
     }
-    if bounds.retried.permits(asked.method) {
+    if bounds.retried.permits(asked.method) || bounds.hedges && asked.idempotent {
         return None;
     }
     // What was looked at, or may have been.

@@ -101,7 +101,7 @@ pub struct World {
 }
 
 /// What must not stay untried over many seeds.
-pub const REACHED: [&str; 20] = [
+pub const REACHED: [&str; 22] = [
     "reuses",
     "retries",
     "hand-overs",
@@ -116,6 +116,8 @@ pub const REACHED: [&str; 20] = [
     "timeouts",
     "overloads",
     "rooms full",
+    "hedges",
+    "hedges won",
     "waits for room",
     "waits for a place",
     "ejections",
@@ -128,7 +130,7 @@ pub const REACHED: [&str; 20] = [
 pub struct Report {
     pub hash: u64,
     pub tally: [u64; 4],
-    pub reached: [u64; 20],
+    pub reached: [u64; 22],
     pub violations: Vec<String>,
 }
 

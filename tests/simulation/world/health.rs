@@ -109,6 +109,7 @@ impl World {
                 stats.retries.get() - stats.requeues.get() - stats.stale.get()
             }),
             counted_requeues: sum(&|router| router.stats.requeues.get()),
+            counted_hedges: sum(&|router| router.stats.hedges.get()),
         };
         drop(registry);
         rules::judge(&self.ledger, &run);
@@ -137,6 +138,8 @@ impl World {
                 refused("request-timeout"),
                 refused("overloaded"),
                 refused("too-many-waiters"),
+                stats.hedges.get(),
+                stats.hedges_won.get(),
             ];
             for (sum, count) in sums.iter_mut().zip(counts) {
                 *sum += count;
@@ -147,7 +150,7 @@ impl World {
             asked.body_len > 0 && asked.arrivals.iter().filter(|one| one.whole).count() > 1
         };
         let seen = &self.seen;
-        sums[14..].copy_from_slice(&[
+        sums[16..].copy_from_slice(&[
             seen.waits_for_room,
             seen.waits_for_place,
             seen.ejections,
