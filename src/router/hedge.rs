@@ -61,7 +61,8 @@ impl Pump<'_, '_, '_> {
         let router = self.walk.by.router;
         let (shard, client) = (&router.shard, &self.leaf.client);
         let now = shard.now();
-        if !self.sent_all || !self.walk.request.is_repeatable() {
+        let is_late = self.walk.overdue(now).is_some();
+        if is_late || !self.sent_all || !self.walk.request.is_repeatable() {
             return;
         }
         let first = self.in_flight.endpoint.addr;
@@ -173,6 +174,10 @@ impl Pump<'_, '_, '_> {
             }
             stats.connects.set(stats.connects.get() + 1);
             endpoint.mark_reachable();
+            if self.walk.overdue(now).is_some() {
+                // Nothing more is sent; the first attempt's clock is about to end both.
+                return Poll::Pending;
+            }
             let before = std::mem::replace(&mut backup.stage, Stage::Over);
             if let Stage::Connecting(connecting) = before {
                 let exchange = Exchange::new(connecting.into_connection(now), false);
