@@ -15,6 +15,7 @@ both_drivers!(
     bodies_are_sent_again,
     what_was_not_kept_is_not_sent_again,
     retries_end_with_their_budget,
+    a_spent_budget_is_respected_by_the_proxy_before,
     backoffs_are_waited_for,
     nacks_go_elsewhere_at_once,
     what_was_never_delivered_says_so,
@@ -135,6 +136,40 @@ fn retries_end_with_their_budget(driver: Driver) {
         assert_eq!((response.status, response.text().as_str()), (500, "oops"));
     }
     assert_eq!(backend.requests().len(), 150);
+}
+
+fn a_spent_budget_is_respected_by_the_proxy_before(driver: Driver) {
+    let backend = Backend::fixed(status("500 No"));
+    let budget = |share| {
+        format!(
+            "{RETRY}, retries: {{budget: {{minRetriesPerSec: 0, percentCanRetry: {share}, ttlSecs: 60}}}}"
+        )
+    };
+    // The last one may retry one request in ten; the one before it as often as it likes.
+    let last = Setup::to(driver, backend.addr)
+        .service(&budget(0.1))
+        .start();
+    let first = Setup::to(driver, last.addr).service(&budget(10.0)).start();
+    let mut client = first.client();
+    for _ in 0..40 {
+        let response = client.get("/");
+        assert_eq!(response.status, 500);
+        assert_eq!(response.field("l5d-retryable"), Some("false"));
+    }
+    let (came, retried) = (
+        last.metric(r#"ringlink_requests_total{rt="it"}"#),
+        first.metric(r#"ringlink_retries_total{rt="it"}"#),
+    );
+    assert_eq!((came, retried), (40.0, 0.0));
+    assert_eq!(backend.requests().len(), 44);
+    // What is no failure by its classifier is none, whatever it says.
+    let head = "HTTP/1.1 500 No\r\nl5d-retryable: false\r\nContent-Length: 0\r\n\r\n";
+    let backend = Backend::fixed(head);
+    let proxy = Setup::to(driver, backend.addr)
+        .service("responseClassifier: {kind: io.l5d.http.allSuccessful}")
+        .start();
+    let response = proxy.client().get("/");
+    assert_eq!(response.field("l5d-success-class"), Some("1.0"));
 }
 
 fn backoffs_are_waited_for(driver: Driver) {
