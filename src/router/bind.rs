@@ -83,9 +83,9 @@ impl Route {
     }
 
     /// Goes by another policy from now on.
-    fn go_by(&self, policy: ServicePolicy) {
+    fn go_by(&self, policy: Rc<ServicePolicy>) {
         self.is_guarded.set(policy.is_guarded());
-        self.policy.replace(Rc::new(policy));
+        self.policy.replace(policy);
         self.hang_door();
     }
 
@@ -177,6 +177,8 @@ pub struct Binder {
     shard: Shard,
     limits: Cell<BindingCache>,
     policies: RefCell<Policies<ServiceParams>>,
+    /// The policy of the latest name, which most others go by, too.
+    usual: RefCell<Rc<ServicePolicy>>,
     wishes: Wishes,
     routes: RefCell<IndexMap<Box<[u8]>, Rc<Route>, foldhash::fast::FixedState>>,
     rng: RefCell<Rng>,
@@ -199,6 +201,7 @@ impl Binder {
             shard: shard.clone(),
             limits: Cell::new(limits),
             policies: RefCell::new(policies),
+            usual: RefCell::default(),
             wishes,
             routes: RefCell::new(IndexMap::with_hasher(
                 foldhash::fast::FixedState::with_seed(seed),
@@ -216,11 +219,21 @@ impl Binder {
         self.limits.set(limits);
         self.policies.borrow_mut().clone_from(policies);
         for route in self.routes.borrow().values() {
-            let policy = policies.policy(&route.asked.name);
-            if policy != **route.policy.borrow() {
+            let policy = self.policy(&route.asked.name);
+            if policy != *route.policy.borrow() {
                 route.go_by(policy);
             }
         }
+    }
+
+    /// The policy of a name. Names that are treated alike share one.
+    fn policy(&self, name: &Path) -> Rc<ServicePolicy> {
+        let policy = self.policies.borrow().policy(name);
+        let mut usual = self.usual.borrow_mut();
+        if policy != **usual {
+            *usual = Rc::new(policy);
+        }
+        Rc::clone(&usual)
     }
 
     #[must_use]
@@ -260,10 +273,10 @@ impl Binder {
         self.count(|counts| counts.misses += 1);
         self.make_room();
         let name = Path::from_encoded(name);
-        let policy = self.policies.borrow().policy(&name);
+        let policy = self.policy(&name);
         let route = Rc::new(Route {
             is_guarded: Cell::new(policy.is_guarded()),
-            policy: RefCell::new(Rc::new(policy)),
+            policy: RefCell::new(policy),
             door: RefCell::default(),
             shared: RefCell::default(),
             asked: Arc::new(Asked {

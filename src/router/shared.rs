@@ -22,7 +22,7 @@ pub struct ServiceShared {
     /// Pays for retries.
     pub retries: Budget,
     /// When a request is sent a second time, if its policy says so.
-    pub hedge: Option<Hedge>,
+    pub hedge: Option<Box<Hedge>>,
     /// What its limits need.
     pub bounds: Bounds,
     of: BudgetConfig,
@@ -33,7 +33,7 @@ impl ServiceShared {
     pub fn new(policy: &ServicePolicy, bounds: Bounds) -> Arc<ServiceShared> {
         Arc::new(ServiceShared {
             bounds,
-            hedge: policy.hedge.as_ref().map(Hedge::new),
+            hedge: policy.hedge.as_ref().map(|of| Box::new(Hedge::new(of))),
             retries: Budget::new(&policy.retry_budget),
             of: policy.retry_budget.clone(),
         })
@@ -43,7 +43,7 @@ impl ServiceShared {
     #[must_use]
     pub fn suits(&self, policy: &ServicePolicy) -> bool {
         self.of == policy.retry_budget
-            && self.hedge.as_ref().map(Hedge::config) == policy.hedge.as_ref()
+            && self.hedge.as_deref().map(Hedge::config) == policy.hedge.as_ref()
             && self.bounds.suit(&policy.limits())
     }
 }
