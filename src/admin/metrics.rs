@@ -7,7 +7,9 @@
 
 mod discovery;
 mod limits;
+mod mirror;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use crate::control::reload::Reloads;
 use crate::control::shard::ShardSnapshot;
 use crate::discovery::Report;
 use crate::telemetry::RouterSnapshot;
+use crate::telemetry::mirror::MirrorSnapshot;
 
 use super::histogram::{Buckets, fold};
 use super::process::Process;
@@ -57,6 +60,7 @@ struct RouterMetrics {
     statuses: BTreeMap<u16, u64>,
     refusals: BTreeMap<&'static str, u64>,
     latency: Buckets,
+    mirror: MirrorSnapshot,
 }
 
 #[derive(Debug)]
@@ -247,6 +251,7 @@ fn sum(snapshots: &[ShardSnapshot], number: usize, label: &str) -> Option<Router
         latency: fold(&sum.latency),
         statuses: sum.statuses,
         refusals: sum.refusals,
+        mirror: sum.mirror,
     })
 }
 
@@ -301,19 +306,23 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn latencies(&mut self, routers: &[RouterMetrics]) -> fmt::Result {
-        let help = "From a request's head to its response's last byte";
-        let name = "ringlink_request_latency_seconds";
+    fn histograms<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, impl Borrow<Buckets>)>,
+    ) -> fmt::Result {
+        let name = format!("ringlink_{name}");
         let encoder = &mut self.encoder;
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        for router in routers {
+        let mut family = encoder.encode_descriptor(&name, help, None, MetricType::Histogram)?;
+        for (labels, value) in values {
             let Buckets {
                 sum,
                 count,
                 buckets,
-            } = &router.latency;
+            } = value.borrow();
             family
-                .encode_family(&rt(router))?
+                .encode_family(&labels)?
                 .encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;
         }
         Ok(())
@@ -419,7 +428,10 @@ impl Scrape {
         });
         let help = "Responses made by the proxy itself, by the word in their l5d-err";
         writer.counters("refusals", help, refusals)?;
-        writer.latencies(&self.routers)
+        let latencies = self.routers.iter().map(|r| (rt(r), &r.latency));
+        let help = "From a request's head to its response's last byte";
+        writer.histograms("request_latency_seconds", help, latencies)?;
+        mirror::write(writer, &self.routers)
     }
 
     fn shards(&self, writer: &mut Writer<'_>) -> fmt::Result {

@@ -362,6 +362,7 @@ pub const BLOCKS: &[&Block] = &[
     &limits::RATE_LIMIT,
     &limits::RATE_BY,
     &policy::HEDGE,
+    &policy::MIRROR,
     &policy::BUDGET,
     &policy::CONSTANT,
     &policy::JITTERED,

@@ -34,6 +34,7 @@ mod keys;
 mod limits;
 mod loadbalancer;
 mod lookup;
+mod mirror;
 mod namers;
 mod policy;
 mod problem;

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::faults::FaultRule;
 use super::limits::{Limits, RateLimit};
+use super::mirror::Mirror;
 use crate::balance::BalancerConfig;
 use crate::naming::{Path, Pattern};
 use crate::resilience::accrual::AccrualConfig;
@@ -178,6 +179,8 @@ policy! {
         adaptive_limit: Option<LimitConfig> = None,
         /// When a request whose response is late is sent a second time.
         hedge: Option<HedgeConfig> = None,
+        /// What is sent to another name as well.
+        mirror: Option<Mirror> = None,
         /// How often a key may ask.
         rate_limit: Option<RateLimit> = None,
         /// What is done to requests on purpose: the first that fits.

@@ -12,6 +12,7 @@ pub use super::faults::FaultRule;
 pub use super::format::{Format, Part};
 pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
 pub use super::limits::{Limits, RateKey, RateLimit};
+pub use super::mirror::Mirror;
 pub use super::policy::{
     ClientParams, ClientPolicy, DEFAULT_IDLE, DEFAULT_REPLAY, DEFAULT_TOTAL, HashKey, Policies,
     ServiceParams, ServicePolicy,

@@ -8,6 +8,7 @@ use super::faults::faults;
 use super::hedge::hedge;
 use super::keys::policy as keys;
 use super::limits::{adaptive_limit, places, queue, rate_limit};
+use super::mirror::mirror;
 use super::resolved::{DEFAULT_TOTAL, Policies, ServiceParams};
 use super::retries::{backoff, budget};
 use super::value::Value;
@@ -44,6 +45,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
     let adaptive_limit = block.get("adaptiveLimit").and_then(adaptive_limit);
     let rate_limit = block.get("rateLimit").and_then(rate_limit);
     let hedge = block.get("hedge").and_then(hedge);
+    let mirror = block.get("mirror").and_then(mirror);
     let mut retries = block.block("retries", &keys::RETRIES);
     let bytes = retries.get("bufferBytes");
     let bytes = bytes.and_then(|value| value.int(0..=MOST_KEPT));
@@ -58,6 +60,7 @@ fn params(block: &mut Cursor<'_>) -> ServiceParams {
         codel,
         adaptive_limit: adaptive_limit.map(Some),
         hedge: hedge.map(Some),
+        mirror: mirror.map(Some),
         rate_limit: rate_limit.map(Some),
         faults: block.get("faults").map(faults),
     };

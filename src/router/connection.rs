@@ -127,7 +127,7 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
         settings,
         server,
         draining,
-        ..
+        at,
     } = by;
     let (mut head, mut response) = router.heads();
     let mut reader = HeadReader::new();
@@ -175,9 +175,13 @@ async fn serve_request(by: By<'_>, connection: &mut Connection, timer: &Timer) -
             due: crate::engine::NEVER,
             total: None,
             places: Places::default(),
+            mirrored: None,
         };
         let outcome = walk.run().await;
         walk.teach();
+        if let Some(mirrored) = walk.mirrored.take() {
+            mirrored.go(at);
+        }
         outcome
     };
     let next = match outcome {

@@ -26,6 +26,7 @@ use super::h1::inbound::Request;
 use super::hashed::hash;
 use super::identify::Identified;
 use super::identify::answer::answer;
+use super::mirror::Mirrored;
 use super::receive::receive;
 use super::refusal::{Refusal, Retry};
 use super::retry::{Course, Judge, MOST_ATTEMPTS};
@@ -61,6 +62,8 @@ pub struct Walk<'w, 'c> {
     pub total: Option<Duration>,
     /// What it holds of what is limited.
     pub places: Places,
+    /// It is mirrored: a place for its copy, and the copy, once it is made.
+    pub(super) mirrored: Option<Box<Mirrored>>,
 }
 
 /// What a pick came to.
@@ -100,6 +103,9 @@ impl<'w> Walk<'w, '_> {
         let service = route.policy();
         self.total = earliest(service.total_timeout, self.by.server.timeout);
         self.request.keep_up_to(service.replay_bytes);
+        if service.mirror.is_some() {
+            self.draw_mirror(&route, &service);
+        }
         if route.is_guarded()
             && let Err(outcome) = self.admit_to(&route, &service).await
         {

@@ -32,6 +32,7 @@ pub mod identify;
 mod in_flight;
 mod limit;
 mod location;
+mod mirror;
 pub mod pool;
 pub mod pump;
 pub mod rate;
@@ -55,6 +56,7 @@ use crate::balance::rng::Rng;
 use crate::engine::driver::Fd;
 use crate::engine::{FuturePool, Key, Shard, Timer};
 use crate::http::{RequestHead, ResponseHead};
+use crate::telemetry::mirror::MirrorStats;
 use crate::telemetry::{RouterSnapshot, RouterStats};
 
 use ask::{Told, Wishes};
@@ -82,6 +84,7 @@ pub struct Router {
     pub binder: Binder,
     pub clients: Clients,
     pub stats: RouterStats,
+    pub mirrors: MirrorStats,
     pub futures: FuturePool,
     pub loads: Loads,
     /// The task that idle connections wake.
@@ -125,6 +128,7 @@ impl Router {
                 around.seed,
             ),
             stats: RouterStats::default(),
+            mirrors: MirrorStats::default(),
             futures: FuturePool::default(),
             loads: around.loads,
             reaper: Cell::new(Key::NONE),
@@ -190,6 +194,7 @@ impl Router {
         snapshot.idle_connections = self.clients.idle_connections() as u64;
         snapshot.waiters = self.clients.waiters() as u64;
         snapshot.bound_names = self.binder.len() as u64;
+        snapshot.mirror = self.mirrors.read().clone();
         snapshot
     }
 

@@ -215,7 +215,7 @@ impl Pump<'_, '_, '_> {
 
     pub(super) fn begin_response(&mut self) -> Poll<Stop> {
         let switches = self.walk.response.status == 101;
-        if switches && !self.walk.head.upgrade().is_some() {
+        if switches && self.walk.head.upgrade().is_none() {
             let text = "the backend switched protocols without being asked";
             return Poll::Ready(Stop::Refused(Refusal::backend(
                 502,
@@ -291,7 +291,11 @@ impl Pump<'_, '_, '_> {
             true => self.in_flight.succeed(),
             false => self.in_flight.fail(router.random()),
         }
+        if self.walk.mirrored.is_some() {
+            self.copy_for_mirror();
+        }
         self.walk.request.forget();
+        let response = &mut *self.walk.response;
         if self.judge.course.is_spent {
             let name = Name::L5dRetryable.as_str().as_bytes();
             response.fields.set(name, b"false");

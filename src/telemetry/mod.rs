@@ -5,6 +5,7 @@
 //! the reader.
 #![forbid(unsafe_code)]
 
+pub mod mirror;
 mod router;
 pub mod trace;
 

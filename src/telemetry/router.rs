@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
 
+use super::mirror::MirrorSnapshot;
+
 /// Statuses that are counted one by one; anything else counts as 0.
 const STATUSES: usize = 600;
 
@@ -70,6 +72,7 @@ pub struct RouterSnapshot {
     pub idle_connections: u64,
     /// Entries of the binding cache.
     pub bound_names: u64,
+    pub mirror: MirrorSnapshot,
 }
 
 #[inline]
@@ -102,7 +105,7 @@ impl Default for RouterStats {
 }
 
 /// Two significant digits, 1 µs to an hour, saturating.
-fn latency_histogram() -> Histogram<u64> {
+pub(super) fn latency_histogram() -> Histogram<u64> {
     // The bounds are constants within what the constructor documents.
     Histogram::new_with_bounds(1, 3_600_000_000, 2).expect("valid bounds")
 }
@@ -159,6 +162,7 @@ impl RouterStats {
             truncated: self.truncated.get(),
             idle_connections: 0,
             bound_names: 0,
+            mirror: MirrorSnapshot::default(),
         }
     }
 }
@@ -174,6 +178,7 @@ impl RouterSnapshot {
         }
         // Histograms of one making always fit into each other.
         let _ = self.latency.add(&other.latency);
+        self.mirror.merge(&other.mirror);
         for (mine, theirs) in [
             (&mut self.requests, other.requests),
             (&mut self.accepted, other.accepted),

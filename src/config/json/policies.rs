@@ -9,7 +9,7 @@ use super::super::cursor::MOST;
 use super::super::hedge::to_json as hedge_to_json;
 use super::super::limits::{adaptive_to_json, queue_to_json};
 use super::super::resolved::{
-    ClientParams, ClientPolicy, FaultRule, HashKey, Policies, RateLimit, ServiceParams,
+    ClientParams, ClientPolicy, FaultRule, HashKey, Mirror, Policies, RateLimit, ServiceParams,
     ServicePolicy,
 };
 use super::{ms, opt_ms};
@@ -195,6 +195,7 @@ fn service(params: &ServiceParams) -> Map<String, Value> {
             "backoff": params.backoff.as_ref().map(backoff),
             "bufferBytes": params.replay_bytes,
         },
+        "mirror": params.mirror.as_ref().and_then(Option::as_ref).map(Mirror::to_json),
         "hedge": params.hedge.as_ref().and_then(Option::as_ref).map(hedge_to_json),
         "maxConcurrentRequests": params.max_concurrent.filter(|n| *n < u32::MAX),
         "maxPendingRequests": params.max_pending,

@@ -189,6 +189,7 @@ pub const SERVICE: Block = Block {
         "responseClassifier",
         "retries",
         "hedge",
+        "mirror",
         "maxConcurrentRequests",
         "maxPendingRequests",
         "queue",
@@ -215,6 +216,7 @@ pub const SERVICE_ENTRY: Block = Block {
         "responseClassifier",
         "retries",
         "hedge",
+        "mirror",
         "maxConcurrentRequests",
         "maxPendingRequests",
         "queue",
@@ -236,6 +238,13 @@ pub const CLASSIFIER: Block = Block {
 pub const RETRIES: Block = Block {
     title: "routers[].service.retries",
     keys: &["budget", "backoff", "bufferBytes"],
+    not_yet: &[],
+    gone: &[],
+};
+
+pub const MIRROR: Block = Block {
+    title: "mirror",
+    keys: &["to", "percent", "maxConcurrent", "maxBodyKB", "timeoutMs"],
     not_yet: &[],
     gone: &[],
 };

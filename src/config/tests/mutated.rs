@@ -93,6 +93,7 @@ routers:
       backoff: {kind: jittered, minMs: 10, maxMs: 100}
       bufferBytes: 10
     maxConcurrentRequests: 7
+    mirror: {to: /svc/dark, percent: 12.5, maxConcurrent: 3, maxBodyKB: 8, timeoutMs: 700}
     hedge: {percentile: 99, minDelayMs: 2, maxDelayMs: 50, minSamples: 9}
     maxPendingRequests: 7
     queue: {kind: codel, targetMs: 4, intervalMs: 50}

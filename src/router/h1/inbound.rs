@@ -167,6 +167,12 @@ impl<'a> Request<'a> {
         !self.consumed || self.kept.is_whole()
     }
 
+    /// What was received of the body, if all of it was kept and nothing is to come.
+    #[must_use]
+    pub fn copy_body(&self) -> Option<Vec<Buf>> {
+        self.kept.copy().filter(|_| self.is_received())
+    }
+
     /// Begins the body anew, of which everything was kept.
     pub fn rewind(&mut self) {
         self.kept.rewind();

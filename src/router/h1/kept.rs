@@ -63,6 +63,13 @@ impl Kept {
         }
     }
 
+    /// All of it, for somebody else; `None` if something was not kept.
+    #[must_use]
+    pub fn copy(&self) -> Option<Vec<Buf>> {
+        let pieces = self.bufs[..self.count].iter().flatten().cloned();
+        (!self.given_up).then(|| pieces.collect())
+    }
+
     pub fn rewind(&mut self) {
         self.next = 0;
         #[cfg(feature = "planted-bugs")]
