@@ -11,11 +11,12 @@ from . import board as rows
 from .process import event_loop
 
 #: What a backend does with a request (its row's MODE): answers it, answers 503, cuts the
-#: connection, or says nothing.
-OK, ERROR, CUT, HANG = range(4)
+#: connection, says nothing, or more than anybody wants to hear.
+OK, ERROR, CUT, HANG, FLOOD = range(5)
 SIZE = 100
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (SIZE, b"x" * SIZE)
 FAILURE = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+TORRENT = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (1 << 40, b"x" * (1 << 18))
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Work:
             peer.transport.write(FAILURE)
         elif mode == HANG:
             pass
+        elif mode == FLOOD:
+            peer.transport.write(TORRENT)
         elif self.backend.workers and self.busy >= self.backend.workers:
             self.queue.append(peer)
         else:

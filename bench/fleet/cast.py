@@ -73,7 +73,8 @@ class Ringlink(Proxy):
         for name, port in fleet_ports.items():
             text += f"- protocol: http\n  label: {name}\n"
             text += "  identifier: {kind: io.l5d.static, path: /web}\n"
-            text += f"  dtab: /svc/web => /#/io.l5d.static/{name}\n"
+            text += "  dtab: /svc => /#/io.l5d.static ; "
+            text += f"/svc/web => /#/io.l5d.static/{name}\n"
             text += f"  servers: [{{port: {port}, {server}}}]\n"
             text += f"  client: {{{client}}}\n  service: {{{service}}}\n"
         directory = room(options, "ringlink")
