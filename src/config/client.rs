@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::accrual::accrual;
 use super::by_prefix::policies;
 use super::cursor::{Cursor, MOST};
+use super::health::health_check;
 use super::keys::policy as keys;
 use super::loadbalancer::balancer;
 use super::resolved::{ClientParams, Policies};
@@ -35,6 +36,7 @@ fn params(block: &mut Cursor<'_>, total: Option<Duration>) -> ClientParams {
         life_time: session.opt_ms("lifeTimeMs").map(Some),
         no_delay: socket.get("noDelay").and_then(|value| value.flag()),
         fail_fast: block.get("failFast").and_then(|value| value.flag()),
+        health_check: block.get("healthCheck").and_then(health_check).map(Some),
         accrual: block.get("failureAccrual").and_then(accrual),
         requeue_budget: block.get("requeueBudget").map(budget),
         ..pool

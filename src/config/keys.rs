@@ -361,6 +361,7 @@ pub const BLOCKS: &[&Block] = &[
     &limits::ADAPTIVE_LIMIT,
     &limits::RATE_LIMIT,
     &limits::RATE_BY,
+    &policy::HEALTH_CHECK,
     &policy::HEDGE,
     &policy::MIRROR,
     &policy::BUDGET,

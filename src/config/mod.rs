@@ -27,6 +27,7 @@ mod faults;
 mod format;
 mod forwarded;
 mod headers;
+mod health;
 mod hedge;
 mod identifier;
 mod json;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::faults::FaultRule;
+use super::health::HealthCheck;
 use super::limits::{Limits, RateLimit};
 use super::mirror::Mirror;
 use crate::balance::BalancerConfig;
@@ -147,6 +148,8 @@ policy! {
         no_delay: bool = true,
         /// Whether an endpoint that cannot be connected to is avoided until it can.
         fail_fast: bool = false,
+        /// How replicas are asked whether they are well, if they are.
+        health_check: Option<HealthCheck> = None,
         accrual: AccrualConfig = AccrualConfig::default(),
         /// What pays for sending again what was never delivered.
         requeue_budget: BudgetConfig = BudgetConfig::default(),

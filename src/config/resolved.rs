@@ -11,6 +11,7 @@ use crate::naming::{Dtab, Path, Pattern, Place, Template, Transform};
 pub use super::faults::FaultRule;
 pub use super::format::{Format, Part};
 pub use super::forwarded::{ForMode, Forwarded, Labeler, Network, XForwarded};
+pub use super::health::HealthCheck;
 pub use super::limits::{Limits, RateKey, RateLimit};
 pub use super::mirror::Mirror;
 pub use super::policy::{

@@ -10,6 +10,7 @@
 
 mod fixed;
 mod fs;
+mod health;
 mod namer;
 mod names;
 mod replicas;

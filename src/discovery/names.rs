@@ -20,6 +20,7 @@ use crate::naming::{
 use crate::router::ask::{Asked, Binding, Replicas, Target, Told, Wish};
 use crate::router::shared::{ClientShared, ServiceShared};
 
+use super::health::Checker;
 use super::namer::{Answer, Configured, Namers};
 use super::report::{Failing, Limited, Query, Report};
 use super::sharing::{Sharing, TablePolicies};
@@ -133,6 +134,8 @@ struct Followed {
     to: Vec<(usize, usize)>,
     /// What the shards of a router share.
     shared: Vec<(usize, Arc<ClientShared>)>,
+    /// Asks the replicas whether they are well, if a router wants that.
+    checker: Option<Checker>,
     _follower: Option<Follower>,
 }
 
@@ -200,6 +203,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 why,
             })
         };
+        let ill = |followed: &Followed| followed.checker.as_ref().map(Checker::ill);
         Report {
             names: self.names.len(),
             bound: self.names.values().filter(bound).count(),
@@ -207,6 +211,7 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             sets: self.targets.len(),
             replicas: self.targets.values().map(replicas).sum(),
             failing: self.targets.iter().filter_map(failing).collect(),
+            unhealthy: self.targets.values().filter_map(ill).sum(),
             limited: self.limited(),
             rate_evictions: self.sharing.rate_evictions(),
         }

@@ -40,6 +40,8 @@ pub struct Report {
     /// Bound names of which the replicas are followed, and their replicas.
     pub sets: usize,
     pub replicas: usize,
+    /// Of those, the ones that are not well by their health check.
+    pub unhealthy: usize,
     /// Sets that are kept although nothing good was heard of them for so long.
     pub failing: Vec<Failing>,
     /// Names whose requests at once are limited.

@@ -34,6 +34,11 @@ const GAUGES: &[Of] = &[
         r.replicas as f64
     }),
     (
+        "ringlink_discovery_unhealthy_replicas",
+        "Of these, those that are not well by their health check",
+        |r| r.unhealthy as f64,
+    ),
+    (
         "ringlink_discovery_stale_sets",
         "Sets that are kept because later answers failed or were empty",
         |r| r.failing.len() as f64,

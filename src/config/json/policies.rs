@@ -9,8 +9,8 @@ use super::super::cursor::MOST;
 use super::super::hedge::to_json as hedge_to_json;
 use super::super::limits::{adaptive_to_json, queue_to_json};
 use super::super::resolved::{
-    ClientParams, ClientPolicy, FaultRule, HashKey, Mirror, Policies, RateLimit, ServiceParams,
-    ServicePolicy,
+    ClientParams, ClientPolicy, FaultRule, HashKey, HealthCheck, Mirror, Policies, RateLimit,
+    ServiceParams, ServicePolicy,
 };
 use super::{ms, opt_ms};
 use crate::balance::{BalancerConfig, Kind};
@@ -90,6 +90,7 @@ fn client(params: &ClientParams) -> Map<String, Value> {
         },
         "clientSession": { "lifeTimeMs": opt_ms(params.life_time.flatten()) },
         "failFast": params.fail_fast,
+        "healthCheck": params.health_check.as_ref().and_then(Option::as_ref).map(HealthCheck::to_json),
         "failureAccrual": params.accrual.as_ref().map(accrual),
         "requeueBudget": params.requeue_budget.as_ref().map(budget),
         "requestAttemptTimeoutMs": opt_ms(params.attempt_timeout.flatten()),

@@ -10,6 +10,7 @@ pub const CLIENT: Block = Block {
         "hostConnectionPool",
         "clientSession",
         "failFast",
+        "healthCheck",
         "failureAccrual",
         "requeueBudget",
         "requestAttemptTimeoutMs",
@@ -39,6 +40,7 @@ pub const CLIENT_ENTRY: Block = Block {
         "hostConnectionPool",
         "clientSession",
         "failFast",
+        "healthCheck",
         "failureAccrual",
         "requeueBudget",
         "requestAttemptTimeoutMs",
@@ -51,6 +53,13 @@ pub const CLIENT_ENTRY: Block = Block {
         ("engine", "remove it, or see the `engine` of the top level"),
         ("loggers", "use `requestAuthorizers`"),
     ],
+};
+
+pub const HEALTH_CHECK: Block = Block {
+    title: "healthCheck",
+    keys: &["path", "intervalMs", "timeoutMs", "failures", "successes"],
+    not_yet: &[],
+    gone: &[],
 };
 
 pub const P2C: Block = Block {

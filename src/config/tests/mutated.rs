@@ -85,6 +85,7 @@ routers:
     - prefix: '/#/*/a-{b}'
       loadBalancer: {kind: ringHash, hashBy: {cookie: sid}, loadFactor: 1.25}
       requeueBudget: {percentCanRetry: 0.125, ttlSecs: 20}
+      healthCheck: {path: /up, intervalMs: 700, timeoutMs: 60, failures: 2, successes: 4}
   service:
     totalTimeoutMs: 700
     responseClassifier: {kind: io.l5d.http.retryableRead5XX}

@@ -48,6 +48,9 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             self.bind(&key);
         }
         self.share_again();
+        for target in self.targets.keys().cloned().collect::<Vec<_>>() {
+            self.check_health(&target);
+        }
     }
 
     /// Shares what suits the policies of now, where that is something else than before.

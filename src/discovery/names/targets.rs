@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::super::health::Checker;
 use super::super::namer::{Addrs, settled};
 use super::super::sharing::{self, TablePolicies};
 use super::super::{replicas, transform};
@@ -30,15 +31,16 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 followed.to.push((shard, router));
             }
             if let Some(replicas) = followed.replicas.clone() {
-                (self.tell)(shard, router, Told::Replicas(target, replicas));
+                (self.tell)(shard, router, Told::Replicas(target.clone(), replicas));
             }
-            return;
+            return self.check_health(&target);
         }
         let mut followed = Followed {
             replicas: None,
             failing: None,
             to: vec![(shard, router)],
             shared: vec![(router, shared)],
+            checker: None,
             _follower: None,
         };
         let (id, addr, by) = transform::origin(&target.id, &target.addr);
@@ -61,7 +63,38 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
                 followed._follower = Some(Follower::of(&tokio::spawn(following)));
             }
         }
-        self.targets.insert(target, followed);
+        self.targets.insert(target.clone(), followed);
+        self.check_health(&target);
+    }
+
+    /// Has the replicas of a name checked as the policies of now say. Of several routers that lead to
+    /// the same name the first that wants a check has its way: a replica is well or it is not.
+    pub(super) fn check_health(&mut self, target: &Target) {
+        let routers = &self.tables.routers;
+        let Some(followed) = self.targets.get_mut(target) else {
+            return;
+        };
+        let mut wanted = followed.shared.iter().filter_map(|(router, _)| {
+            let policies = &routers.get(router)?.policies.client;
+            policies.policy(&target.id).health_check
+        });
+        let (Some(of), Some(Replicas::Known(set))) = (wanted.next(), &followed.replicas) else {
+            followed.checker = None;
+            return;
+        };
+        match followed
+            .checker
+            .as_ref()
+            .filter(|checker| checker.is_by(&of))
+        {
+            Some(checker) => checker.update(set),
+            None => {
+                // Who was ill by other checks is well before these begin.
+                followed.checker = None;
+                let checker = Checker::new(of, target.id.to_string(), Arc::clone(set));
+                followed.checker = Some(checker);
+            }
+        }
     }
 
     fn source(&self, id: &Path, addr: &Addr) -> watch::Receiver<Addrs> {
@@ -122,5 +155,6 @@ impl<T: FnMut(usize, usize, Told)> Names<T> {
             let told = Told::Replicas(target.clone(), replicas.clone());
             (self.tell)(*shard, *router, told);
         }
+        self.check_health(target);
     }
 }
