@@ -180,7 +180,8 @@ fn chunked_both_ways_at_once(driver: Driver) {
         if conn.next_head().is_none() {
             return;
         }
-        conn.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        // A client that comes late must not be given the connection that this one is about to close.
+        conn.send("HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
         loop {
             let line = conn.line().unwrap();
             let size = usize::from_str_radix(&line, 16).unwrap();
@@ -188,7 +189,6 @@ fn chunked_both_ways_at_once(driver: Driver) {
             conn.send(format!("{size:x}\r\n"));
             conn.send(&chunk);
             if size == 0 {
-                // Its sender has one more request on this connection, or none.
                 return;
             }
         }
