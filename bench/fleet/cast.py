@@ -33,10 +33,11 @@ def ports(count):
     return found
 
 
-def start_backends(options, board, backends, first=0):
+def start_backends(options, board, backends, first=0, core=None):
     """One process that serves them all, on the proxy's core: it does little, while the load, whose
     delays everybody's times would have in them, has a core of its own."""
-    return options.started(Forked(options.proxy_core, backend.serve, board, first, backends))
+    core = options.proxy_core if core is None else core
+    return options.started(Forked(core, backend.serve, board, first, backends))
 
 
 class Proxy:
